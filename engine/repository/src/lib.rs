@@ -3,6 +3,7 @@
 //! This crate knows no plugins, configuration files, HTTP or SQL. It is given a [`Destination`] that keeps objects and a [`Source`] that
 //! produces data.
 
+pub mod crypto;
 pub mod destination;
 mod error;
 mod id;
