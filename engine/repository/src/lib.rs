@@ -9,6 +9,7 @@ mod error;
 mod id;
 pub mod progress;
 pub mod source;
+pub mod tree;
 
 pub use destination::Destination;
 pub use error::{Error, ErrorKind, Result};
