@@ -3,7 +3,10 @@
 
 mod debian;
 mod error;
+mod packages;
+mod plugins;
 mod process;
+mod test;
 mod toolchain;
 mod workspace;
 
@@ -13,7 +16,9 @@ use error::{Error, Result};
 use workspace::Workspace;
 
 const USAGE: &str = "\
-cargo xtask toolchain                 make the target wasm32-wasip2 ready
+cargo xtask toolchain            makes the target wasm32-wasip2 ready (every other command does that, too)
+cargo xtask plugins [--guests]   builds the plugins, and with --guests what tests of the host run
+cargo xtask test [ARGUMENT…]     runs every test; arguments are passed on to cargo test
 ";
 
 fn main() -> ExitCode {
@@ -28,13 +33,25 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &[String]) -> Result<ExitCode> {
-    let (command, _rest) = match arguments.split_first() {
+    let (command, rest) = match arguments.split_first() {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("help", arguments),
     };
     let workspace = Workspace::find()?;
     match command {
         "toolchain" => toolchain::ensure(&workspace)?,
+        "plugins" => {
+            if let Some(other) = rest.iter().find(|argument| *argument != "--guests") {
+                return Err(Error::new(format!(
+                    "cargo xtask plugins takes no `{other}`"
+                )));
+            }
+            plugins::build(&workspace)?;
+            if !rest.is_empty() {
+                plugins::build_guests(&workspace)?;
+            }
+        }
+        "test" => return test::run(&workspace, rest),
         "help" | "--help" | "-h" => print!("{USAGE}"),
         other => {
             return Err(
