@@ -3,16 +3,33 @@
 //! This crate knows no plugins, configuration files, HTTP or SQL. It is given a [`Destination`] that keeps objects and a [`Source`] that
 //! produces data.
 
+pub mod config;
 pub mod crypto;
 pub mod destination;
 mod error;
+pub mod file;
 mod id;
+pub mod identity;
+pub mod keys;
+pub mod object;
+mod parallel;
+pub mod polynomial;
 pub mod progress;
+mod recovery_key;
+pub mod repository;
+pub mod snapshot;
 pub mod source;
+mod time;
 pub mod tree;
 
 pub use destination::Destination;
 pub use error::{Error, ErrorKind, Result};
+pub use file::FileType;
 pub use id::Id;
+pub use polynomial::Polynomial;
 pub use progress::Progress;
+pub use recovery_key::RecoveryKey;
+pub use repository::{InitOptions, Repository};
+pub use snapshot::Snapshot;
 pub use source::Source;
+pub use time::Time;

@@ -1,0 +1,118 @@
+//! Whole objects that are named by their content: saved, loaded and verified, listed. No keys and no compression here.
+
+use bytes::Bytes;
+
+use crate::destination::{Body, Destination, PutOptions};
+use crate::file::FileType;
+use crate::id::Id;
+use crate::{Error, ErrorKind, Result};
+
+/// What [`list`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Each object and its size in bytes, in the order of their ids.
+    pub objects: Vec<(Id, u64)>,
+    /// Keys that are no object's: a file that was left half-written, or is somebody else's.
+    pub strangers: Vec<String>,
+}
+
+/// Stores `content` under its hash.
+pub(crate) fn save(
+    destination: &dyn Destination,
+    file_type: FileType,
+    content: impl Into<Bytes>,
+) -> Result<Id> {
+    let body = Body::of(content);
+    let id = body.sha256();
+    let options = PutOptions {
+        create_only: true,
+        content: file_type.content(),
+    };
+    destination
+        .put(&file_type.key(&id), &body, options)
+        .map_err(|error| error.on(destination.name()))?;
+    Ok(id)
+}
+
+/// Reads an object that is named by its content, and verifies it. What does not match is read a second time, as a line may have failed
+/// rather than the store.
+pub(crate) fn load(destination: &dyn Destination, file_type: FileType, id: &Id) -> Result<Bytes> {
+    let name = destination.name();
+    for _ in 0..2 {
+        let content = destination
+            .get(&file_type.key(id), 0, None)
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => missing(name, file_type, id),
+                _ => error.on(name),
+            })?;
+        if Id::of(&content) == *id {
+            return Ok(content);
+        }
+    }
+    Err(damaged(
+        name,
+        file_type,
+        id,
+        "its content does not match its name",
+    ))
+}
+
+/// Every object of a kind.
+pub(crate) fn list(destination: &dyn Destination, file_type: FileType) -> Result<Listing> {
+    let found = destination
+        .list(file_type.prefix())
+        .map_err(|error| error.on(destination.name()))?;
+    let mut listing = Listing::default();
+    for object in found {
+        let name = object.key.rsplit('/').next().unwrap_or_default();
+        match name.parse::<Id>() {
+            Ok(id) if file_type.key(&id) == object.key => listing.objects.push((id, object.size)),
+            _ => listing.strangers.push(object.key),
+        }
+    }
+    listing.objects.sort_unstable();
+    listing.strangers.sort_unstable();
+    Ok(listing)
+}
+
+/// The object is gone.
+pub(crate) fn missing(name: &str, file_type: FileType, id: &Id) -> Error {
+    let error = Error::new(
+        ErrorKind::NotFound,
+        format!("{file_type} {} is missing", id.short()),
+    );
+    error.on(name).hint(remedy(file_type))
+}
+
+/// The object is not what it was.
+pub(crate) fn damaged(name: &str, file_type: FileType, id: &Id, how: &str) -> Error {
+    Error::corrupted(format!("{file_type} {} is damaged: {how}", id.short()))
+        .on(name)
+        .hint(remedy(file_type))
+}
+
+/// The object is what it was, but makes no sense.
+pub(crate) fn not_understood(
+    name: &str,
+    file_type: FileType,
+    id: &Id,
+    error: &serde_json::Error,
+) -> Error {
+    Error::corrupted(format!(
+        "{file_type} {} cannot be understood: {error}",
+        id.short()
+    ))
+    .on(name)
+    .hint(remedy(file_type))
+}
+
+fn remedy(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Config => "get the file 'config' back from a copy of the repository",
+        FileType::Key => "the repository still opens with the password of another key",
+        FileType::Pack => "a check names the backups that need it; the next backup stores again what the source still has",
+        FileType::Index => "`restic repair index` makes the index anew from the packs",
+        FileType::Snapshot => "the other backups do not need it",
+        FileType::Lock => "it can be deleted when nobody works in the repository",
+    }
+}

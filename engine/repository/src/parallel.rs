@@ -1,0 +1,81 @@
+//! Running one function over many items with several threads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use crate::{Error, Result};
+
+/// Calls `work` for each item, with at most `threads` at once. After a failure no further item is begun, and the first error is returned.
+pub(crate) fn for_each<T: Sync>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<()> + Sync,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let failure: Mutex<Option<Error>> = Mutex::new(None);
+    let run = || {
+        while !failed.load(Relaxed) {
+            let Some(item) = items.get(next.fetch_add(1, Relaxed)) else { return };
+            if let Err(error) = work(item) {
+                failed.store(true, Relaxed);
+                if let Ok(mut failure) = failure.lock() {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            scope.spawn(run);
+        }
+        run();
+    });
+    failure.into_inner().ok().flatten().map_or(Ok(()), Err)
+}
+
+/// As [`for_each`], with the results in the items' order.
+pub(crate) fn map<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let numbered: Vec<usize> = (0..items.len()).collect();
+    let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    for_each(threads, &numbered, |number| {
+        let Some(item) = items.get(*number) else { return Ok(()) };
+        let result = work(item)?;
+        if let Ok(mut results) = results.lock()
+            && let Some(slot) = results.get_mut(*number)
+        {
+            *slot = Some(result);
+        }
+        Ok(())
+    })?;
+    Ok(results.into_inner().unwrap_or_default().into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn results_come_in_order() {
+        let items: Vec<u64> = (0..1000).collect();
+        let squares = map(4, &items, |item| Ok(item * item)).expect("squares");
+        assert!(squares.iter().zip(&items).all(|(square, item)| *square == item * item));
+    }
+
+    #[test]
+    fn the_first_error_ends_it() {
+        let items: Vec<u64> = (0..1000).collect();
+        let begun = AtomicUsize::new(0);
+        let result = for_each(2, &items, |item| {
+            begun.fetch_add(1, Relaxed);
+            if *item == 3 { Err(Error::new(ErrorKind::Failed, "three")) } else { Ok(()) }
+        });
+        assert_eq!(result.expect_err("fails").message(), "three");
+        assert!(begun.into_inner() < 1000);
+    }
+}

@@ -1,0 +1,318 @@
+//! A repository at a destination: made with a password, opened with one, and then the place where objects are loaded and saved as JSON.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::RepositoryConfig;
+use crate::crypto::MasterKey;
+use crate::destination::{Body, Content, Destination, PutOptions};
+use crate::file::FileType;
+use crate::id::Id;
+use crate::identity::Identity;
+use crate::keys::{self, KeyInfo, RECOVERY_USERNAME};
+use crate::object::{self, Listing};
+use crate::polynomial::Polynomial;
+use crate::recovery_key::RecoveryKey;
+use crate::{Error, ErrorKind, Result};
+
+/// An open repository. Shared by threads through `Arc`.
+pub struct Repository {
+    destination: Arc<dyn Destination>,
+    config: RepositoryConfig,
+    key: MasterKey,
+    key_id: Id,
+}
+
+/// How to make a repository.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InitOptions<'a> {
+    /// Opens the repository.
+    pub password: &'a str,
+    /// A second password, to be kept off the machine.
+    pub recovery_key: Option<&'a RecoveryKey>,
+    /// The other repositories' polynomial, so that one chunking serves them all; a random one otherwise.
+    pub polynomial: Option<Polynomial>,
+}
+
+/// How to restore without this program, at the top of every repository.
+pub const README_KEY: &str = "README-RESTORE.txt";
+
+const README: &[u8] = include_bytes!("README-RESTORE.txt");
+
+/// Stands before compressed JSON. Uncompressed JSON, as repositories have it that were upgraded from version 1, begins with a bracket.
+const COMPRESSED: u8 = 2;
+
+impl Repository {
+    /// Makes a repository: keys first and `config` last, so that nothing counts as a repository before it is one.
+    ///
+    /// Fails with [`ErrorKind::AlreadyExists`] where there is one.
+    pub fn init(destination: Arc<dyn Destination>, options: InitOptions<'_>) -> Result<Self> {
+        let name = destination.name().to_owned();
+        let name = name.as_str();
+        let already = || {
+            Error::new(
+                ErrorKind::AlreadyExists,
+                format!("destination {name} holds a repository already"),
+            )
+        };
+        if Self::exists(&*destination)? {
+            return Err(already());
+        }
+        remove_leftovers(&*destination)?;
+
+        let config = RepositoryConfig::new(options.polynomial.unwrap_or_else(Polynomial::random));
+        let key = MasterKey::generate();
+        let username = Identity::current().username;
+        let key_id = keys::add(&*destination, &key, options.password, &username)?.id;
+        if let Some(recovery_key) = options.recovery_key {
+            keys::add(&*destination, &key, recovery_key.as_str(), RECOVERY_USERNAME)?;
+        }
+        let json = serde_json::to_vec(&config).map_err(cannot_be_written)?;
+        put(&*destination, "config", key.seal(&json)).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => already(),
+            _ => error,
+        })?;
+        put(&*destination, README_KEY, README).or_else(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error),
+        })?;
+        let repository = Self {
+            destination,
+            config,
+            key,
+            key_id,
+        };
+        // Two that start at once may have taken each other's keys for leftovers.
+        object::load(repository.destination(), FileType::Key, &key_id).map_err(|error| {
+            error.hint(format!(
+                "was {name} made twice at the same time? empty it and make it again"
+            ))
+        })?;
+        Ok(repository)
+    }
+
+    /// Whether there is a repository at `destination`.
+    pub fn exists(destination: &dyn Destination) -> Result<bool> {
+        let config = destination
+            .stat("config")
+            .map_err(|error| error.on(destination.name()))?;
+        Ok(config.is_some())
+    }
+
+    /// Opens the repository at `destination` with one of its passwords, or its recovery key as a person typed it.
+    pub fn open(destination: Arc<dyn Destination>, password: &str) -> Result<Self> {
+        let name = destination.name();
+        let sealed = match destination.get("config", 0, None) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("no repository at destination {name}"),
+                )
+                .hint(format!("strongroom init {name}")));
+            }
+            sealed => sealed.map_err(|error| error.on(name))?,
+        };
+        let (key, key_id) = keys::unlock(&*destination, password)?;
+        let json = key.open(&sealed).map_err(|error| {
+            Error::corrupted(format!(
+                "the config of repository {name} is damaged: {}",
+                error.message()
+            ))
+            .hint("get the file 'config' back from a copy of the repository")
+        })?;
+        Ok(Self {
+            config: RepositoryConfig::parse(name, &json)?,
+            destination,
+            key,
+            key_id,
+        })
+    }
+
+    /// The name that the operator gave to the destination.
+    pub fn name(&self) -> &str {
+        self.destination.name()
+    }
+
+    /// The repository's own random id.
+    pub fn id(&self) -> Id {
+        self.config.id
+    }
+
+    /// Where it lies.
+    pub fn destination(&self) -> &dyn Destination {
+        &*self.destination
+    }
+
+    /// The whole configuration.
+    pub fn config(&self) -> &RepositoryConfig {
+        &self.config
+    }
+
+    /// What its data is cut with.
+    pub fn polynomial(&self) -> Polynomial {
+        self.config.chunker_polynomial
+    }
+
+    /// What everything in it is sealed with.
+    pub fn key(&self) -> &MasterKey {
+        &self.key
+    }
+
+    /// All objects of a kind, and the keys that are no object's.
+    pub fn listing(&self, file_type: FileType) -> Result<Listing> {
+        object::list(self.destination(), file_type)
+    }
+
+    /// Id and size in bytes of each object of a kind. Foreign files are passed over; [`listing`](Self::listing) names them.
+    pub fn list(&self, file_type: FileType) -> Result<Vec<(Id, u64)>> {
+        Ok(self.listing(file_type)?.objects)
+    }
+
+    /// An object as it lies at the destination, after its content was found to match its name.
+    pub fn load(&self, file_type: FileType, id: &Id) -> Result<Bytes> {
+        object::load(self.destination(), file_type, id)
+    }
+
+    /// The JSON of an index, a snapshot or a lock.
+    pub fn load_json<T: DeserializeOwned>(&self, file_type: FileType, id: &Id) -> Result<T> {
+        let json = self.load_plain(file_type, id)?;
+        serde_json::from_slice(&json)
+            .map_err(|error| object::not_understood(self.name(), file_type, id, &error))
+    }
+
+    /// The content of an index, a snapshot or a lock: verified, decrypted and decompressed.
+    pub fn load_plain(&self, file_type: FileType, id: &Id) -> Result<Vec<u8>> {
+        let damaged = |how: &str| object::damaged(self.name(), file_type, id, how);
+        let plain = self
+            .key
+            .open(&self.load(file_type, id)?)
+            .map_err(|error| damaged(error.message()))?;
+        match plain.split_first() {
+            Some((&COMPRESSED, compressed)) => {
+                let mut json = Vec::new();
+                zstd::Decoder::new(compressed)
+                    .and_then(|mut decoder| decoder.read_to_end(&mut json))
+                    .map_err(|_| damaged("it cannot be decompressed"))?;
+                Ok(json)
+            }
+            Some((b'{' | b'[', _)) => Ok(plain),
+            _ => Err(damaged("its encoding is not known")),
+        }
+    }
+
+    /// Stores `value` as the JSON of a new index, snapshot or lock.
+    pub fn save_json<T: Serialize>(&self, file_type: FileType, value: &T) -> Result<Id> {
+        let json = serde_json::to_vec(value).map_err(cannot_be_written)?;
+        let mut plain = vec![COMPRESSED];
+        zstd::stream::copy_encode(&*json, &mut plain, zstd::DEFAULT_COMPRESSION_LEVEL)
+            .map_err(|error| Error::io("cannot compress JSON", error).on(self.name()))?;
+        object::save(self.destination(), file_type, self.key.seal(&plain))
+    }
+
+    /// Removes an object. It need not exist.
+    pub fn delete(&self, file_type: FileType, id: &Id) -> Result<()> {
+        self.destination
+            .delete(&file_type.key(id))
+            .map_err(|error| error.on(self.name()))
+    }
+
+    /// The keys that open the repository, oldest first, and what is wrong with those that cannot be read.
+    pub fn keys(&self) -> Result<(Vec<KeyInfo>, Vec<Error>)> {
+        let (mut keys, problems) = keys::list(self.destination())?;
+        for key in &mut keys {
+            key.current = key.id == self.key_id;
+        }
+        Ok((keys, problems))
+    }
+
+    /// Lets `password` open the repository too.
+    pub fn add_key(&self, password: &str) -> Result<KeyInfo> {
+        let username = Identity::current().username;
+        keys::add(self.destination(), &self.key, password, &username)
+    }
+
+    /// Lets a recovery key open the repository too.
+    pub fn add_recovery_key(&self, recovery_key: &RecoveryKey) -> Result<KeyInfo> {
+        let password = recovery_key.as_str();
+        keys::add(self.destination(), &self.key, password, RECOVERY_USERNAME)
+    }
+
+    /// Removes the key whose id begins with `prefix`. Refuses the key that the repository was opened with, which is also the last one.
+    pub fn remove_key(&self, prefix: &str) -> Result<KeyInfo> {
+        let (keys, _) = self.keys()?;
+        let matching: Vec<_> = keys
+            .into_iter()
+            .filter(|key| !prefix.is_empty() && key.id.to_string().starts_with(prefix))
+            .collect();
+        let wrong = |kind, message: String| Error::new(kind, message).on(self.name());
+        let [key] = matching.as_slice() else {
+            return Err(match matching.len() {
+                0 => wrong(ErrorKind::NotFound, format!("no key begins with '{prefix}'")),
+                n => wrong(
+                    ErrorKind::InvalidConfig,
+                    format!("{n} keys begin with '{prefix}'"),
+                ),
+            }
+            .hint(format!("strongroom key list {}", self.name())));
+        };
+        if key.current {
+            let message = format!(
+                "key {} is the one that the repository was opened with",
+                key.id.short()
+            );
+            return Err(wrong(ErrorKind::Denied, message)
+                .hint("open the repository with another password to remove this one"));
+        }
+        self.delete(FileType::Key, &key.id)?;
+        Ok(key.clone())
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Repository({} at {})", self.id().short(), self.name())
+    }
+}
+
+/// Removes the keys that an [`init`](Repository::init) left behind that never got to its end: restic would try them, and fail. Refuses
+/// where anything else was stored, because then a `config` has been lost, and the keys may be needed to save the rest.
+fn remove_leftovers(destination: &dyn Destination) -> Result<()> {
+    let name = destination.name();
+    for file_type in [FileType::Snapshot, FileType::Index, FileType::Pack] {
+        let listing = object::list(destination, file_type)?;
+        if !listing.objects.is_empty() {
+            return Err(Error::corrupted(format!(
+                "destination {name} holds backups, but the config of their repository is missing"
+            ))
+            .hint("get the file 'config' back from a copy of the repository, or choose an empty place"));
+        }
+    }
+    for (id, _) in object::list(destination, FileType::Key)?.objects {
+        destination
+            .delete(&FileType::Key.key(&id))
+            .map_err(|error| error.on(name))?;
+    }
+    Ok(())
+}
+
+fn put(destination: &dyn Destination, key: &str, content: impl Into<Bytes>) -> Result<()> {
+    let options = PutOptions {
+        create_only: true,
+        content: Content::Metadata,
+    };
+    destination
+        .put(key, &Body::of(content), options)
+        .map_err(|error| error.on(destination.name()))
+}
+
+fn cannot_be_written(error: serde_json::Error) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!("cannot be written as JSON: {error}"),
+    )
+}

@@ -1,0 +1,224 @@
+//! Snapshots: one source at one moment. Loaded with what is wrong with the damaged ones, and found by the beginning of an id.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::file::FileType;
+use crate::id::Id;
+use crate::repository::Repository;
+use crate::time::Time;
+use crate::{Error, ErrorKind, Result, parallel};
+
+/// A snapshot, in restic's order of fields. Fields that restic may add are passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// When the backup began.
+    pub time: Time,
+    /// The snapshot that it was compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Id>,
+    /// The root tree.
+    pub tree: Id,
+    /// What was backed up.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub paths: Vec<String>,
+    /// Where.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub username: String,
+    /// By whom, as a number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uid: u32,
+    /// The group's number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gid: u32,
+    /// What restic was told to leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub excludes: Vec<String>,
+    /// `name:value` for ours; anything for restic's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub tags: Vec<String>,
+    /// The snapshot that this one was before restic changed its tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Id>,
+    /// The program that made it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub program_version: String,
+    /// Its figures, where the writer noted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}
+
+/// The figures of a backup, as restic notes them from 0.17 on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// When the backup began.
+    pub backup_start: Time,
+    /// When its last data was stored.
+    pub backup_end: Time,
+    /// Files that the parent does not have.
+    #[serde(default)]
+    pub files_new: u64,
+    /// Files that are different in the parent.
+    #[serde(default)]
+    pub files_changed: u64,
+    /// Files that are the same in the parent.
+    #[serde(default)]
+    pub files_unmodified: u64,
+    /// Directories that the parent does not have.
+    #[serde(default)]
+    pub dirs_new: u64,
+    /// Directories that are different in the parent.
+    #[serde(default)]
+    pub dirs_changed: u64,
+    /// Directories that are the same in the parent.
+    #[serde(default)]
+    pub dirs_unmodified: u64,
+    /// New blobs of content.
+    #[serde(default)]
+    pub data_blobs: u64,
+    /// New blobs of trees.
+    #[serde(default)]
+    pub tree_blobs: u64,
+    /// Bytes of new blobs, uncompressed.
+    #[serde(default)]
+    pub data_added: u64,
+    /// Bytes of new blobs as they are stored.
+    #[serde(default)]
+    pub data_added_packed: u64,
+    /// Files in the backup.
+    #[serde(default)]
+    pub total_files_processed: u64,
+    /// Bytes of their content.
+    #[serde(default)]
+    pub total_bytes_processed: u64,
+}
+
+impl Snapshot {
+    /// The value of the tag `name:value`.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.tags
+            .iter()
+            .find_map(|tag| tag.strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    /// Stores it. From now on the backup counts.
+    pub fn save(&self, repository: &Repository) -> Result<Id> {
+        repository.save_json(FileType::Snapshot, self)
+    }
+
+    /// Loads one.
+    pub fn load(repository: &Repository, id: &Id) -> Result<Self> {
+        repository.load_json(FileType::Snapshot, id)
+    }
+}
+
+/// All snapshots of a repository.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// Those that can be read, oldest first.
+    pub good: Vec<(Id, Snapshot)>,
+    /// Those that cannot, and why.
+    pub problems: Vec<(Id, Error)>,
+}
+
+impl Repository {
+    /// Loads all snapshots, several at a time. Damaged ones are in the result, not dropped; an error means that nothing can be said.
+    pub fn snapshots(&self) -> Result<Snapshots> {
+        let ids = self.list(FileType::Snapshot)?;
+        let loaded = parallel::map(self.destination().parallelism(), &ids, |(id, _)| {
+            Ok(match Snapshot::load(self, id) {
+                Err(error) if is_of_one_object(&error) => (*id, Err(error)),
+                loaded => (*id, Ok(loaded?)),
+            })
+        })?;
+        let mut snapshots = Snapshots::default();
+        for (id, result) in loaded {
+            match result {
+                Ok(snapshot) => snapshots.good.push((id, snapshot)),
+                Err(error) => snapshots.problems.push((id, error)),
+            }
+        }
+        snapshots
+            .good
+            .sort_by_key(|(id, snapshot)| (snapshot.time, *id));
+        Ok(snapshots)
+    }
+}
+
+/// Whether the other objects may still be readable. One that has vanished was forgotten by somebody else in the meantime, or is lost.
+fn is_of_one_object(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Corrupted | ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Failed
+    )
+}
+
+impl Snapshots {
+    /// The fewest digits that name a snapshot.
+    pub const MIN_PREFIX: usize = 4;
+
+    /// The snapshot that `name` means: `latest`, an id, or the first digits of one, at least [`MIN_PREFIX`](Self::MIN_PREFIX).
+    pub fn find(&self, name: &str) -> Result<&(Id, Snapshot)> {
+        let not_found = |message: String| {
+            Error::new(ErrorKind::NotFound, message).hint("`strongroom list` shows the backups")
+        };
+        if name == "latest" {
+            return self
+                .good
+                .last()
+                .ok_or_else(|| not_found("there is no snapshot yet".into()));
+        }
+        if name.len() < Self::MIN_PREFIX {
+            return Err(not_found(format!(
+                "'{name}' is too short for a snapshot's id: it takes {} digits or more",
+                Self::MIN_PREFIX
+            )));
+        }
+        let named = |id: &Id| id.to_string().starts_with(name);
+        if let Some((_, problem)) = self.problems.iter().find(|(id, _)| named(id)) {
+            return Err(Error::new(problem.kind(), problem.to_string())
+                .hint(problem.hint_text().unwrap_or("the other backups do not need it")));
+        }
+        let candidates: Vec<_> = self.good.iter().filter(|(id, _)| named(id)).collect();
+        match candidates.as_slice() {
+            [] => Err(not_found(format!("no snapshot's id begins with '{name}'"))),
+            [one] => Ok(one),
+            several => Err(ambiguous(name, several)),
+        }
+    }
+}
+
+fn ambiguous(name: &str, candidates: &[&(Id, Snapshot)]) -> Error {
+    const SHOWN: usize = 5;
+    let mut listed: Vec<String> = candidates
+        .iter()
+        .take(SHOWN)
+        .map(|(id, snapshot)| {
+            let digits: String = id.to_string().chars().take(name.len().max(8) + 4).collect();
+            format!("{digits} of {}", snapshot.time)
+        })
+        .collect();
+    if candidates.len() > SHOWN {
+        listed.push(format!("{} more", candidates.len() - SHOWN));
+    }
+    Error::new(
+        ErrorKind::InvalidConfig,
+        format!(
+            "'{name}' may be any of {} snapshots: {}",
+            candidates.len(),
+            listed.join(", ")
+        ),
+    )
+    .hint("give more digits of the id")
+}
+
+/// Go writes a missing list as `null`.
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
