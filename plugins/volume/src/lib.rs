@@ -1,0 +1,201 @@
+//! A directory tree of the host as a source. The engine walks, reads and writes it; this plugin says which one, and by which rules.
+
+use std::fs;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use strongroom_plugin::{
+    Attributes, BackupKind, Capability, Conflict, Context, Error, ErrorKind, Extraction, Feed,
+    HostPath, Info, Outcome, RestoreRequest, Result, Sink, Source, Tree, progress,
+};
+
+/// The directory to back up, and what to leave out.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// The directory to back up; an absolute path.
+    path: HostPath,
+    /// What to leave out: patterns as in a .gitignore file, relative to `path`.
+    #[serde(default)]
+    exclude: Vec<String>,
+    /// Leave out a directory that holds a file with one of these names.
+    #[serde(default)]
+    exclude_if_present: Vec<String>,
+    /// Leave out the content of directories that are marked as caches by a CACHEDIR.TAG file.
+    #[serde(default = "yes")]
+    exclude_caches: bool,
+    /// Leave out what other file systems are mounted below `path`.
+    #[serde(default)]
+    one_file_system: bool,
+    /// Allow a restore into `path` itself. Without it the plugin asks for read access only.
+    #[serde(default)]
+    writable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How to restore into the directory itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RestoreOptions {
+    /// What to do with a file that exists already.
+    #[serde(default)]
+    conflict: OnConflict,
+    /// Remove what the backup does not hold.
+    #[serde(default)]
+    delete_extra: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum OnConflict {
+    /// Replace it.
+    Overwrite,
+    /// Leave it as it is.
+    KeepExisting,
+    /// Fail before anything is written.
+    #[default]
+    Fail,
+}
+
+struct Volume {
+    config: Config,
+}
+
+impl Source for Volume {
+    const INFO: Info = Info {
+        name: "volume",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "backs up a directory with all its metadata",
+        features: &["incremental", "restore"],
+    };
+    type Config = Config;
+    type RestoreOptions = RestoreOptions;
+
+    fn requirements(config: &Config) -> Result<Vec<Capability>> {
+        let path = config.path.to_string();
+        Ok(vec![if config.writable {
+            Capability::Write(path)
+        } else {
+            Capability::Read(path)
+        }])
+    }
+
+    fn open(config: Config) -> Result<Self> {
+        Ok(Self { config })
+    }
+
+    fn check(&mut self) -> Result<Attributes> {
+        let path = &self.config.path;
+        let mut entries: u64 = 0;
+        for entry in fs::read_dir(path).on(path)? {
+            entry.on(path)?;
+            entries += 1;
+        }
+        Ok(vec![
+            ("path".into(), path.to_string()),
+            ("top-level entries".into(), entries.to_string()),
+        ])
+    }
+
+    fn backup(&mut self, _: BackupKind, sink: &Sink) -> Result<Outcome> {
+        let path = &self.config.path;
+        if !fs::metadata(path).on(path)?.is_dir() {
+            let problem = format!("{path} is not a directory");
+            return Err(Error::invalid_config("path", problem)
+                .hint("a volume is a directory; name the one that the file lies in"));
+        }
+        progress::step(path.as_str());
+        sink.tree(
+            "",
+            &Tree {
+                root: path.to_string(),
+                exclude: self.config.exclude.clone(),
+                exclude_if_present: self.config.exclude_if_present.clone(),
+                exclude_caches: self.config.exclude_caches,
+                one_file_system: self.config.one_file_system,
+            },
+        )?;
+        // The engine compares each file with the parent's by itself; whether there was a parent is all there is to say.
+        Ok(Outcome {
+            kind: match sink.parent() {
+                Some(_) => BackupKind::Incremental,
+                None => BackupKind::Full,
+            },
+            attributes: vec![("path".into(), path.to_string())],
+        })
+    }
+
+    fn restore(
+        &mut self,
+        request: RestoreRequest<RestoreOptions>,
+        feed: &Feed,
+    ) -> Result<Attributes> {
+        let path = &self.config.path;
+        if !self.config.writable {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                format!("{path} is configured for reading only"),
+            )
+            .hint(
+                "set writable = true in the source's config, or restore into another directory",
+            ));
+        }
+        if request.until.is_some() {
+            let problem = "a volume can only be restored as it was at a backup";
+            return Err(Error::new(ErrorKind::Unsupported, problem));
+        }
+        let extraction = |target: String| Extraction {
+            target,
+            on_conflict: match request.options.conflict {
+                OnConflict::Overwrite => Conflict::Overwrite,
+                OnConflict::KeepExisting => Conflict::KeepExisting,
+                OnConflict::Fail => Conflict::Fail,
+            },
+            delete_extra: request.options.delete_extra,
+        };
+        progress::step(path.as_str());
+        if request.paths.is_empty() {
+            feed.extract("", &extraction(path.to_string()))?;
+        }
+        for part in &request.paths {
+            feed.extract(part, &extraction(format!("{path}/{part}")))?;
+        }
+        Ok(vec![("path".into(), path.to_string())])
+    }
+}
+
+strongroom_plugin::export_source!(Volume);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(config: &str, expected: Capability) {
+        let config = serde_json::from_str(config).expect("a good configuration");
+        let required = Volume::requirements(&config).expect("it can be had");
+        assert_eq!(format!("{required:?}"), format!("{:?}", [expected]));
+    }
+
+    #[test]
+    fn writing_is_asked_for_only_where_the_operator_wants_to_restore_in_place() {
+        check(r#"{"path":"/srv"}"#, Capability::Read("/srv".into()));
+        check(
+            r#"{"path":"/srv/","writable":true}"#,
+            Capability::Write("/srv".into()),
+        );
+    }
+
+    #[test]
+    fn caches_are_left_out_unless_they_are_wanted() {
+        let exclude_caches = |config| {
+            serde_json::from_str::<Config>(config)
+                .expect("a good configuration")
+                .exclude_caches
+        };
+        assert!(exclude_caches(r#"{"path":"/srv"}"#));
+        assert!(!exclude_caches(r#"{"path":"/srv","exclude_caches":false}"#));
+    }
+}
