@@ -4,6 +4,7 @@
 //! produces data.
 
 pub mod config;
+mod beneath;
 pub mod crypto;
 pub mod destination;
 mod error;
@@ -11,6 +12,7 @@ pub mod file;
 mod id;
 pub mod identity;
 pub mod keys;
+pub mod metadata;
 pub mod object;
 mod parallel;
 pub mod polynomial;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::{Error, Id, Result};
 
 pub use encode::TreeEncoder;
-pub use time::Time;
+pub use time::FileTime;
 
 /// The content of one directory: nodes with unique names, sorted by the bytes of their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,11 +131,11 @@ pub struct Node {
     /// Go's `os.FileMode` bits, type included; see [`mode_from_unix`] and [`Node::permissions`].
     pub mode: u32,
     /// Last change of the content.
-    pub mtime: Time,
+    pub mtime: FileTime,
     /// Last access.
-    pub atime: Time,
+    pub atime: FileTime,
     /// Last change of the inode.
-    pub ctime: Time,
+    pub ctime: FileTime,
     /// Owner.
     pub uid: u32,
     /// Owning group.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::quote::unquote;
-use super::{ExtendedAttribute, Node, NodeType, Time, Tree, check_name, check_order};
+use super::{ExtendedAttribute, FileTime, Node, NodeType, Tree, check_name, check_order};
 use crate::{Error, Id, Result};
 
 pub(super) fn tree(bytes: &[u8]) -> Result<Tree> {
@@ -138,7 +138,7 @@ impl NodeJson<'_> {
             ))
         })?;
         let time = |text: &str| {
-            Time::parse(text.as_bytes()).ok_or_else(|| {
+            FileTime::parse(text.as_bytes()).ok_or_else(|| {
                 Error::corrupted(format!(
                     "node '{}' has a wrong time '{}'",
                     shown(),

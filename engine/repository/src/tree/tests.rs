@@ -7,7 +7,7 @@ use crate::ErrorKind;
 
 fn sample(name: &[u8]) -> Node {
     Node {
-        mtime: Time::new(1, 500_000_000),
+        mtime: FileTime::new(1, 500_000_000),
         user: "root".into(),
         ..Node::new(name, NodeType::File)
     }
@@ -28,9 +28,9 @@ fn an_empty_field_is_left_out_and_the_others_keep_their_order() {
         name: b"a".to_vec(),
         node_type: NodeType::File,
         mode: mode_from_unix(0o104_644),
-        mtime: Time::new(0, 0),
-        atime: Time::new(0, 1),
-        ctime: Time::new(0, 2),
+        mtime: FileTime::new(0, 0),
+        atime: FileTime::new(0, 1),
+        ctime: FileTime::new(0, 2),
         uid: 1,
         gid: 2,
         user: "u".into(),

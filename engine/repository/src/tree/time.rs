@@ -7,7 +7,7 @@ const DAY: i64 = 86_400;
 
 /// A point in time with nanoseconds, and the offset from UTC that it is written with. Only the instant is compared.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Time {
+pub struct FileTime {
     /// Since 1970-01-01T00:00:00Z, negative before.
     pub seconds: i64,
     /// Of the second, always counted forward: 0 to 999,999,999.
@@ -16,7 +16,7 @@ pub struct Time {
     pub offset_minutes: i16,
 }
 
-impl Time {
+impl FileTime {
     /// In UTC.
     pub fn new(seconds: i64, nanoseconds: u32) -> Self {
         Self {
@@ -120,27 +120,27 @@ impl Time {
     }
 }
 
-impl PartialEq for Time {
+impl PartialEq for FileTime {
     fn eq(&self, other: &Self) -> bool {
         self.seconds == other.seconds && self.nanoseconds == other.nanoseconds
     }
 }
 
-impl Eq for Time {}
+impl Eq for FileTime {}
 
-impl Hash for Time {
+impl Hash for FileTime {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.seconds, self.nanoseconds).hash(state);
     }
 }
 
-impl Ord for Time {
+impl Ord for FileTime {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.seconds, self.nanoseconds).cmp(&(other.seconds, other.nanoseconds))
     }
 }
 
-impl PartialOrd for Time {
+impl PartialOrd for FileTime {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -240,7 +240,7 @@ mod tests {
     const FIRST_SECOND: i64 = -62_167_219_200;
     const END_SECOND: i64 = 253_402_300_800;
 
-    fn print(time: Time) -> String {
+    fn print(time: FileTime) -> String {
         let mut out = Vec::new();
         time.push(&mut out);
         String::from_utf8(out).unwrap()
@@ -265,7 +265,7 @@ mod tests {
             ),
             ("0001-01-01T00:00:00Z", -62_135_596_800, 0),
         ] {
-            let time = Time::parse(text.as_bytes()).expect(text);
+            let time = FileTime::parse(text.as_bytes()).expect(text);
             assert_eq!((time.seconds, time.nanoseconds), (seconds, nanoseconds));
             assert_eq!(print(time), text);
         }
@@ -283,17 +283,17 @@ mod tests {
     #[test]
     fn years_that_go_cannot_print_become_the_nearest() {
         assert_eq!(
-            print(Time::new(END_SECOND, 1)),
+            print(FileTime::new(END_SECOND, 1)),
             "9999-01-01T00:00:00.000000001Z"
         );
         assert_eq!(
-            print(Time::new(FIRST_SECOND - 1, 0)),
+            print(FileTime::new(FIRST_SECOND - 1, 0)),
             "0000-12-31T23:59:59Z"
         );
         let leap_day = days_from_civil(12_000, 2, 29) * DAY;
-        assert_eq!(print(Time::new(leap_day, 0)), "9999-03-01T00:00:00Z");
-        assert_eq!(print(Time::new(i64::MAX, 0)).len(), 20);
-        assert_eq!(print(Time::new(i64::MIN, 0)).len(), 20);
+        assert_eq!(print(FileTime::new(leap_day, 0)), "9999-03-01T00:00:00Z");
+        assert_eq!(print(FileTime::new(i64::MAX, 0)).len(), 20);
+        assert_eq!(print(FileTime::new(i64::MIN, 0)).len(), 20);
     }
 
     #[test]
@@ -312,18 +312,21 @@ mod tests {
             "2026-11-20T14:12:28Zz",
             "+026-11-20T14:12:28Z",
         ] {
-            assert!(Time::parse(text.as_bytes()).is_none(), "{text}");
+            assert!(FileTime::parse(text.as_bytes()).is_none(), "{text}");
         }
     }
 
     #[test]
     fn the_offset_does_not_count_in_a_comparison() {
         assert_eq!(
-            Time::parse(b"2026-11-20T14:12:28+01:00"),
-            Time::parse(b"2026-11-20T13:12:28Z")
+            FileTime::parse(b"2026-11-20T14:12:28+01:00"),
+            FileTime::parse(b"2026-11-20T13:12:28Z")
         );
-        assert_eq!(Time::from_nanoseconds(-1), Time::new(-1, 999_999_999));
-        assert_eq!(Time::from_nanoseconds(-1).as_nanoseconds(), -1);
-        assert_eq!(Time::new(i64::MAX, 0).as_nanoseconds(), i64::MAX);
+        assert_eq!(
+            FileTime::from_nanoseconds(-1),
+            FileTime::new(-1, 999_999_999)
+        );
+        assert_eq!(FileTime::from_nanoseconds(-1).as_nanoseconds(), -1);
+        assert_eq!(FileTime::new(i64::MAX, 0).as_nanoseconds(), i64::MAX);
     }
 }
