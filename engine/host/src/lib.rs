@@ -1,1 +1,48 @@
-//! host
+//! Runs plugins. In goes a WebAssembly component and what the operator allows it, out comes a [`Source`] or a [`Destination`] of the
+//! repository crate.
+//!
+//! ```text
+//! Host::load(bytes) → Plugin → requirements(config) → grant(required, allowed) → Grants
+//!                       └── source(config, grants) / destination(config, grants)
+//! ```
+//!
+//! Each instance is a sandbox of its own: it sees what was granted and nothing else, under a memory ceiling, a budget of running time and
+//! deadlines. A trap or a hang ends that instance, is reported by name, and harms nobody else.
+//!
+//! [`Source`]: strongroom_repository::Source
+//! [`Destination`]: strongroom_repository::Destination
+
+mod host;
+mod plugin;
+
+mod capability;
+mod grant;
+
+mod cache;
+mod exports;
+mod instance;
+mod limits;
+mod preopen;
+mod sandbox;
+mod stderr;
+mod ticker;
+
+mod destination;
+mod pool;
+mod source;
+
+mod bindings;
+mod body;
+mod convert;
+mod feed;
+mod lent;
+mod sink;
+mod streams;
+mod ungranted;
+
+pub use capability::{Allow, Capability};
+pub use exports::ABI_VERSION;
+pub use grant::{Grants, grant};
+pub use host::{Host, HostOptions};
+pub use limits::Limits;
+pub use plugin::{Info, Plugin, PluginKind};

@@ -1,0 +1,349 @@
+//! What a plugin may touch: the capability that it requires, and the operator's `allow` table.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use strongroom_repository::{Error, ErrorKind, Result};
+
+use crate::bindings::base::exports::strongroom::plugin::plugin;
+
+/// One thing that a plugin needs for a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Capability {
+    /// Read files under this host directory.
+    Read(String),
+    /// Read, create, change and delete files under this host directory.
+    Write(String),
+    /// Open TCP connections to this `host:port`.
+    Connect(String),
+    /// Send HTTP requests to this `scheme://authority`.
+    Http(String),
+    /// Run this program, by bare name.
+    Command(String),
+}
+
+/// The `allow` table of a source or a destination in the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allow {
+    /// Host directories that may be read, with all below them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<String>,
+    /// Host directories that may be read and changed, with all below them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub write: Vec<String>,
+    /// `host:port`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connect: Vec<String>,
+    /// `scheme://authority`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<String>,
+    /// Bare names, or absolute paths whose last part is the name that the plugin uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+}
+
+impl Capability {
+    /// Refuses what is no directory, address or program name.
+    pub(crate) fn validate(&self) -> Result<()> {
+        match self {
+            Self::Read(path) | Self::Write(path) => normalise(path).map(drop),
+            Self::Connect(address) => connect_address(address).map(drop),
+            Self::Http(origin) => http_origin(origin).map(drop),
+            Self::Command(name) => program_name(name).map(drop),
+        }
+    }
+
+    /// Whether the operator's table covers this.
+    pub(crate) fn is_allowed_by(&self, allow: &Allow) -> Result<bool> {
+        Ok(match self {
+            Self::Read(path) => covers(&allow.read, path)? || covers(&allow.write, path)?,
+            Self::Write(path) => covers(&allow.write, path)?,
+            Self::Connect(address) => any_equal(&allow.connect, address, connect_address)?,
+            Self::Http(origin) => any_equal(&allow.http, origin, http_origin)?,
+            Self::Command(name) => {
+                let name = program_name(name)?;
+                allow
+                    .command
+                    .iter()
+                    .any(|entry| entry.rsplit('/').next() == Some(name))
+            }
+        })
+    }
+}
+
+impl From<plugin::Capability> for Capability {
+    fn from(capability: plugin::Capability) -> Self {
+        match capability {
+            plugin::Capability::Read(path) => Self::Read(path),
+            plugin::Capability::Write(path) => Self::Write(path),
+            plugin::Capability::Connect(address) => Self::Connect(address),
+            plugin::Capability::Http(origin) => Self::Http(origin),
+            plugin::Capability::Command(name) => Self::Command(name),
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path) => write!(f, "read {path}"),
+            Self::Write(path) => write!(f, "write to {path}"),
+            Self::Connect(address) => write!(f, "connect to {address}"),
+            Self::Http(origin) => write!(f, "send requests to {origin}"),
+            Self::Command(name) => write!(f, "run {name}"),
+        }
+    }
+}
+
+impl Allow {
+    /// Adds what `capability` needs, unless it stands there.
+    pub(crate) fn add(&mut self, capability: &Capability) {
+        let (list, entry) = match capability {
+            Capability::Read(path) => (&mut self.read, path),
+            Capability::Write(path) => (&mut self.write, path),
+            Capability::Connect(address) => (&mut self.connect, address),
+            Capability::Http(origin) => (&mut self.http, origin),
+            Capability::Command(name) => (&mut self.command, name),
+        };
+        if !list.contains(entry) {
+            list.push(entry.clone());
+        }
+    }
+
+    /// The line for the configuration file: `allow = { read = ["/srv/media"] }`.
+    pub fn to_toml_line(&self) -> String {
+        let lists = [
+            ("read", &self.read),
+            ("write", &self.write),
+            ("connect", &self.connect),
+            ("http", &self.http),
+            ("command", &self.command),
+        ];
+        let entries: Vec<String> = lists
+            .iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(key, list)| {
+                let items: Vec<String> = list.iter().map(|item| toml_string(item)).collect();
+                format!("{key} = [{}]", items.join(", "))
+            })
+            .collect();
+        format!("allow = {{ {} }}", entries.join(", "))
+    }
+}
+
+/// An absolute path without `.`, doubled and trailing slashes. `..` is refused: what it means depends on symbolic links.
+pub(crate) fn normalise(path: &str) -> Result<PathBuf> {
+    let wrong = |what: &str| Error::new(ErrorKind::InvalidConfig, format!("'{path}' {what}"));
+    let mut normal = PathBuf::new();
+    for component in Path::new(path).components() {
+        match component {
+            Component::RootDir | Component::Normal(_) => normal.push(component),
+            Component::CurDir => {}
+            Component::ParentDir => return Err(wrong("contains '..'")),
+            Component::Prefix(_) => return Err(wrong("is no absolute path")),
+        }
+    }
+    if !normal.is_absolute() {
+        return Err(wrong("is no absolute path"));
+    }
+    Ok(normal)
+}
+
+fn covers(allowed: &[String], path: &str) -> Result<bool> {
+    let path = normalise(path)?;
+    for entry in allowed {
+        if path.starts_with(normalise(entry)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn any_equal(
+    allowed: &[String],
+    wanted: &str,
+    parse: impl Fn(&str) -> Result<String>,
+) -> Result<bool> {
+    let wanted = parse(wanted)?;
+    for entry in allowed {
+        if parse(entry)? == wanted {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// `host:port` in lower case. An IPv6 address stands in brackets.
+fn connect_address(address: &str) -> Result<String> {
+    let valid = address.rsplit_once(':').is_some_and(|(host, port)| {
+        is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0)
+    });
+    if valid {
+        Ok(address.to_ascii_lowercase())
+    } else {
+        Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("'{address}' is no 'host:port'"),
+        ))
+    }
+}
+
+/// `scheme://host:port` in lower case, with the scheme's own port filled in.
+fn http_origin(origin: &str) -> Result<String> {
+    let wrong = || {
+        Error::new(
+            ErrorKind::InvalidConfig,
+            format!("'{origin}' is no 'https://host' or 'http://host'"),
+        )
+    };
+    let lower = origin.to_ascii_lowercase();
+    let (scheme, authority) = lower.split_once("://").ok_or_else(wrong)?;
+    let default_port = match scheme {
+        "http" => "80",
+        "https" => "443",
+        _ => return Err(wrong()),
+    };
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    if is_host(authority) {
+        return Ok(format!("{scheme}://{authority}:{default_port}"));
+    }
+    connect_address(authority)
+        .map(|authority| format!("{scheme}://{authority}"))
+        .map_err(|_| wrong())
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    !host.is_empty()
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+}
+
+fn program_name(name: &str) -> Result<&str> {
+    if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("'{name}' is no bare program name"),
+        ));
+    }
+    Ok(name)
+}
+
+/// A TOML basic string. Its escapes are those of JSON but for DEL, which TOML wants escaped too.
+fn toml_string(text: &str) -> String {
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007F")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_normal(path: &str, expected: Option<&str>) {
+        assert_eq!(
+            normalise(path).ok(),
+            expected.map(PathBuf::from),
+            "for {path}"
+        );
+    }
+
+    #[test]
+    fn a_path_is_normalised_without_asking_the_file_system() {
+        check_normal("/srv/media", Some("/srv/media"));
+        check_normal("//srv/./media//", Some("/srv/media"));
+        check_normal("/", Some("/"));
+        check_normal("/srv/../etc", None);
+        check_normal("srv/media", None);
+        check_normal("", None);
+    }
+
+    fn check_allowed(capability: Capability, allow: &Allow, expected: Option<bool>) {
+        assert_eq!(
+            capability.is_allowed_by(allow).ok(),
+            expected,
+            "for {capability}"
+        );
+    }
+
+    #[test]
+    fn an_allowed_directory_covers_what_is_below_it_and_nothing_beside_it() {
+        let allow = Allow {
+            read: vec!["/srv".into()],
+            write: vec!["/mnt/nas/".into()],
+            ..Allow::default()
+        };
+        check_allowed(Capability::Read("/srv".into()), &allow, Some(true));
+        check_allowed(Capability::Read("/srv/media/".into()), &allow, Some(true));
+        check_allowed(Capability::Read("/srvother".into()), &allow, Some(false));
+        check_allowed(Capability::Read("/".into()), &allow, Some(false));
+        check_allowed(Capability::Read("/srv/../etc".into()), &allow, None);
+        check_allowed(Capability::Write("/srv".into()), &allow, Some(false));
+        check_allowed(Capability::Write("/mnt/nas/a".into()), &allow, Some(true));
+        check_allowed(Capability::Read("/mnt/nas/a".into()), &allow, Some(true));
+    }
+
+    #[test]
+    fn addresses_origins_and_programs_are_compared_by_what_they_mean() {
+        let allow = Allow {
+            connect: vec!["DB.internal:5432".into(), "[::1]:3306".into()],
+            http: vec!["https://s3.example.net".into()],
+            command: vec!["/opt/pg/bin/pg_dump".into(), "psql".into()],
+            ..Allow::default()
+        };
+        check_allowed(
+            Capability::Connect("db.internal:5432".into()),
+            &allow,
+            Some(true),
+        );
+        check_allowed(
+            Capability::Connect("db.internal:5433".into()),
+            &allow,
+            Some(false),
+        );
+        check_allowed(Capability::Connect("[::1]:3306".into()), &allow, Some(true));
+        check_allowed(Capability::Connect("db.internal".into()), &allow, None);
+        check_allowed(Capability::Connect("db.internal:0".into()), &allow, None);
+        check_allowed(
+            Capability::Http("https://S3.example.net:443/".into()),
+            &allow,
+            Some(true),
+        );
+        check_allowed(
+            Capability::Http("http://s3.example.net".into()),
+            &allow,
+            Some(false),
+        );
+        check_allowed(
+            Capability::Http("ftp://s3.example.net".into()),
+            &allow,
+            None,
+        );
+        check_allowed(
+            Capability::Http("https://u:p@s3.example.net".into()),
+            &allow,
+            None,
+        );
+        check_allowed(Capability::Command("pg_dump".into()), &allow, Some(true));
+        check_allowed(Capability::Command("psql".into()), &allow, Some(true));
+        check_allowed(Capability::Command("sh".into()), &allow, Some(false));
+        check_allowed(Capability::Command("/bin/sh".into()), &allow, None);
+    }
+
+    #[test]
+    fn the_toml_line_escapes_what_it_must() {
+        let allow = Allow {
+            read: vec!["/srv/\"a\"\\b\u{7f}\n".into()],
+            ..Allow::default()
+        };
+        assert_eq!(
+            allow.to_toml_line(),
+            r#"allow = { read = ["/srv/\"a\"\\b\u007F\n"] }"#
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! A destination plugin as the repository's [`Destination`]: every call goes to an idle instance of its [`Pool`], and every answer is
+//! checked before it is believed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strongroom_repository::destination::{Body, Content, ObjectMetadata, PutOptions};
+use strongroom_repository::{Destination, Error, ErrorKind, Result};
+use wasmtime::component::Resource;
+
+use crate::bindings::destination::exports::strongroom::plugin::destination as wit;
+use crate::convert::tidy;
+use crate::instance::Role;
+use crate::plugin::Code;
+use crate::pool::Pool;
+
+/// A listing that goes on for so many pages without an object does not end.
+const MAX_EMPTY_PAGES: usize = 1000;
+
+/// Made by [`Plugin::destination`](crate::Plugin::destination).
+pub(crate) struct PluginDestination {
+    pool: Pool,
+}
+
+impl PluginDestination {
+    pub(crate) fn new(code: Code, role: Arc<Role>, config: String, instances: usize) -> Self {
+        Self {
+            pool: Pool::new(code, role, config, instances),
+        }
+    }
+
+    fn page(&self, prefix: &str, token: Option<String>) -> Result<wit::Page> {
+        let prefix = prefix.to_owned();
+        self.pool.run("list", move |open| {
+            let (resource, exports) = (open.resource, &open.exports);
+            open.instance
+                .call("list", Some(open.deadline), async |store| {
+                    let stores = exports.strongroom_plugin_destination().store();
+                    stores
+                        .call_list(store, resource, &prefix, token.as_deref())
+                        .await
+                })
+        })
+    }
+
+    fn wrong(&self, kind: ErrorKind, what: String) -> Error {
+        Error::new(kind, what).on(self.pool.subject())
+    }
+}
+
+impl Destination for PluginDestination {
+    fn name(&self) -> &str {
+        self.pool.label()
+    }
+
+    fn parallelism(&self) -> usize {
+        self.pool.limit()
+    }
+
+    fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
+        let (key, body) = (key.to_owned(), body.clone());
+        let options = wit::PutOptions {
+            create_only: options.create_only,
+            content: match options.content {
+                Content::Data => wit::Content::Data,
+                Content::Metadata => wit::Content::Metadata,
+            },
+            retain_until: None,
+        };
+        self.pool.run("put", move |open| {
+            let (resource, exports) = (open.resource, &open.exports);
+            open.instance
+                .call("put", Some(open.deadline), async |store| {
+                    let handle = store.data_mut().table.push(body)?;
+                    let borrow = Resource::new_borrow(handle.rep());
+                    let stores = exports.strongroom_plugin_destination().store();
+                    let answer = stores
+                        .call_put(&mut *store, resource, &key, borrow, options)
+                        .await?;
+                    store.data_mut().table.delete(handle)?;
+                    Ok(answer)
+                })
+        })
+    }
+
+    fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        let wanted = key.to_owned();
+        let bytes = self.pool.run("get", move |open| {
+            let (resource, exports) = (open.resource, &open.exports);
+            open.instance
+                .call("get", Some(open.deadline), async |store| {
+                    let stores = exports.strongroom_plugin_destination().store();
+                    stores
+                        .call_get(store, resource, &wanted, offset, length)
+                        .await
+                })
+        })?;
+        match length {
+            Some(length) if length != bytes.len() as u64 => Err(self.wrong(
+                ErrorKind::Corrupted,
+                format!(
+                    "{key}: answered {} bytes where {length} were asked for",
+                    bytes.len()
+                ),
+            )),
+            _ => Ok(bytes.into()),
+        }
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<ObjectMetadata>> {
+        let wanted = key.to_owned();
+        let metadata = self.pool.run("stat", move |open| {
+            let (resource, exports) = (open.resource, &open.exports);
+            open.instance
+                .call("stat", Some(open.deadline), async |store| {
+                    let stores = exports.strongroom_plugin_destination().store();
+                    stores.call_stat(store, resource, &wanted).await
+                })
+        })?;
+        Ok(metadata.map(object))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMetadata>> {
+        let mut objects = Vec::new();
+        let mut tokens = HashSet::new();
+        let mut empty_pages = 0;
+        let mut token = None;
+        loop {
+            let page = self.page(prefix, token)?;
+            empty_pages = if page.objects.is_empty() {
+                empty_pages + 1
+            } else {
+                0
+            };
+            for metadata in page.objects {
+                if !metadata.key.starts_with(prefix) {
+                    let key = tidy(&metadata.key);
+                    let what = format!("listed '{key}', which is not below '{prefix}'");
+                    return Err(self.wrong(ErrorKind::Failed, what));
+                }
+                objects.push(object(metadata));
+            }
+            let Some(next) = page.next else {
+                return Ok(objects);
+            };
+            if !tokens.insert(next.clone()) || empty_pages > MAX_EMPTY_PAGES {
+                let what = format!("the listing of '{prefix}' does not end");
+                return Err(self
+                    .wrong(ErrorKind::Failed, what)
+                    .hint("this is a fault of the plugin: report it to its author"));
+            }
+            token = Some(next);
+        }
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        let key = key.to_owned();
+        self.pool.run("delete", move |open| {
+            let (resource, exports) = (open.resource, &open.exports);
+            open.instance
+                .call("delete", Some(open.deadline), async |store| {
+                    let stores = exports.strongroom_plugin_destination().store();
+                    stores.call_delete(store, resource, &key).await
+                })
+        })
+    }
+}
+
+fn object(metadata: wit::Metadata) -> ObjectMetadata {
+    ObjectMetadata {
+        key: metadata.key,
+        size: metadata.size,
+        modified: metadata.modified,
+    }
+}

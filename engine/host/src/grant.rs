@@ -1,0 +1,268 @@
+//! Granting: what a plugin requires for its configuration, cut down to what the operator allows.
+
+use std::path::{Path, PathBuf};
+
+use strongroom_repository::{Error, ErrorKind, Result};
+
+use crate::capability::{Allow, Capability, normalise};
+
+/// What one source or destination may touch. Made by [`grant`].
+#[derive(Debug, Clone)]
+pub struct Grants {
+    section: String,
+    allow: Allow,
+    capabilities: Vec<Capability>,
+}
+
+/// Intersects what is `required` with what is allowed.
+///
+/// `section` is the table of the configuration, such as `sources.media`. Where `allow` is absent, a bundled plugin gets what its
+/// configuration names and any other plugin nothing. Something required and not allowed is an error of kind `denied`, whose hint is the
+/// complete `allow` line for the section.
+pub fn grant(
+    section: &str,
+    required: &[Capability],
+    allow: Option<&Allow>,
+    bundled: bool,
+) -> Result<Grants> {
+    let subject = subject(section);
+    for capability in required {
+        capability
+            .validate()
+            .map_err(|error| error.on(format!("{subject}: required")))?;
+    }
+    let allow = match allow {
+        Some(allow) => allow.clone(),
+        None if bundled => allow_all(required),
+        None => Allow::default(),
+    };
+
+    let mut missing = Vec::new();
+    for capability in required {
+        let allowed = capability
+            .is_allowed_by(&allow)
+            .map_err(|error| error.on(format!("{subject}: allow")))?;
+        if !allowed {
+            missing.push(capability);
+        }
+    }
+    let grants = Grants {
+        section: section.to_owned(),
+        allow,
+        capabilities: required.to_vec(),
+    };
+    if missing.is_empty() {
+        Ok(grants)
+    } else {
+        Err(grants.denial(&missing).on(subject))
+    }
+}
+
+impl Grants {
+    /// No capability at all.
+    pub fn none(section: &str) -> Self {
+        Self {
+            section: section.to_owned(),
+            allow: Allow::default(),
+            capabilities: Vec::new(),
+        }
+    }
+
+    /// What was granted.
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.capabilities
+    }
+
+    /// The directory that `root` names, symbolic links resolved, if it lies within one that may be read.
+    pub(crate) fn readable(&self, root: &str) -> Result<PathBuf> {
+        let wanted = Capability::Read(root.to_owned());
+        self.resolve(root, &wanted, |capability| match capability {
+            Capability::Read(path) | Capability::Write(path) => Some(path),
+            _ => None,
+        })
+    }
+
+    /// The directory that `target` names, symbolic links resolved, if it lies within one that may be written. It need not exist.
+    pub(crate) fn writable(&self, target: &str) -> Result<PathBuf> {
+        let wanted = Capability::Write(target.to_owned());
+        self.resolve(target, &wanted, |capability| match capability {
+            Capability::Write(path) => Some(path),
+            _ => None,
+        })
+    }
+
+    /// The error for using `capability` without a grant. Every ungranted interface answers with it.
+    pub(crate) fn denied(&self, capability: Capability) -> Error {
+        self.denial(&[&capability])
+    }
+
+    /// Whether exactly this was granted.
+    pub(crate) fn holds(&self, capability: &Capability) -> bool {
+        self.capabilities.contains(capability)
+    }
+
+    fn resolve(
+        &self,
+        path: &str,
+        wanted: &Capability,
+        granted: impl Fn(&Capability) -> Option<&String>,
+    ) -> Result<PathBuf> {
+        let real = real_path(&normalise(path)?)
+            .map_err(|error| Error::io(format!("cannot open {path}"), error))?;
+        for directory in self.capabilities.iter().filter_map(granted) {
+            // A granted path means the directory that it names now; one that is gone covers nothing.
+            if real_path(&normalise(directory)?).is_ok_and(|directory| real.starts_with(directory))
+            {
+                return Ok(real);
+            }
+        }
+        Err(self.denial(&[wanted]))
+    }
+
+    fn denial(&self, missing: &[&Capability]) -> Error {
+        let mut allow = self.allow.clone();
+        missing.iter().for_each(|capability| allow.add(capability));
+        let what: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        Error::new(
+            ErrorKind::Denied,
+            format!("is not allowed to {}", what.join(", ")),
+        )
+        .hint(format!(
+            "if it should be, set in [{}]: {}",
+            self.section,
+            allow.to_toml_line()
+        ))
+    }
+}
+
+/// `sources.media` is `source media` to people.
+fn subject(section: &str) -> String {
+    match section.split_once('.') {
+        Some(("sources", name)) => format!("source {name}"),
+        Some(("destinations", name)) => format!("destination {name}"),
+        _ => section.to_owned(),
+    }
+}
+
+fn allow_all(required: &[Capability]) -> Allow {
+    let mut allow = Allow::default();
+    required.iter().for_each(|capability| allow.add(capability));
+    allow
+}
+
+/// Resolves symbolic links in the part of `path` that exists.
+fn real_path(path: &Path) -> std::io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // A dangling link is no missing directory: what is written there would land where the link points.
+            if path.symlink_metadata().is_ok() {
+                return Err(error);
+            }
+            match (path.parent(), path.file_name()) {
+                (Some(parent), Some(name)) => Ok(real_path(parent)?.join(name)),
+                _ => Err(error),
+            }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> Capability {
+        Capability::Read(path.into())
+    }
+
+    fn check_error(result: Result<impl std::fmt::Debug>, message: &str, hint: &str) {
+        let error = result.expect_err("should be refused");
+        assert_eq!(
+            (error.to_string().as_str(), error.hint_text().unwrap_or("")),
+            (message, hint)
+        );
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_refused_with_the_line_that_allows_it() {
+        let allow = Allow {
+            read: vec!["/srv/music".into()],
+            ..Allow::default()
+        };
+        let required = [
+            read("/srv/music/live"),
+            read("/srv/media"),
+            Capability::Connect("db:5432".into()),
+        ];
+        check_error(
+            grant("sources.media", &required, Some(&allow), true),
+            "source media: is not allowed to read /srv/media, connect to db:5432",
+            r#"if it should be, set in [sources.media]: allow = { read = ["/srv/music", "/srv/media"], connect = ["db:5432"] }"#,
+        );
+    }
+
+    #[test]
+    fn an_absent_allow_means_all_for_a_bundled_plugin_and_nothing_for_another() {
+        let required = [read("/srv/media")];
+        let granted = grant("sources.media", &required, None, true).expect("bundled");
+        assert_eq!(granted.capabilities(), required);
+        check_error(
+            grant("sources.media", &required, None, false),
+            "source media: is not allowed to read /srv/media",
+            r#"if it should be, set in [sources.media]: allow = { read = ["/srv/media"] }"#,
+        );
+    }
+
+    #[test]
+    fn what_is_allowed_and_not_required_is_not_granted() {
+        let allow = Allow {
+            read: vec!["/".into()],
+            ..Allow::default()
+        };
+        let granted =
+            grant("sources.media", &[read("/srv")], Some(&allow), false).expect("granted");
+        assert_eq!(granted.capabilities(), [read("/srv")]);
+    }
+
+    #[test]
+    fn a_requirement_or_an_entry_that_makes_no_sense_is_named() {
+        check_error(
+            grant("destinations.nas", &[read("/a/../b")], None, true),
+            "destination nas: required: '/a/../b' contains '..'",
+            "",
+        );
+        let allow = Allow {
+            write: vec!["backups".into()],
+            ..Allow::default()
+        };
+        check_error(
+            grant("destinations.nas", &[read("/a")], Some(&allow), true),
+            "destination nas: allow: 'backups' is no absolute path",
+            "",
+        );
+    }
+
+    #[test]
+    fn a_link_out_of_a_granted_directory_is_no_way_out() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir(path("granted")).expect("folder");
+        std::fs::create_dir(path("secret")).expect("folder");
+        std::os::unix::fs::symlink(path("secret"), path("granted/out")).expect("link");
+        std::os::unix::fs::symlink(path("granted"), path("alias")).expect("link");
+        std::os::unix::fs::symlink(path("nowhere"), path("granted/dangling")).expect("link");
+
+        let required = [Capability::Write(path("alias"))];
+        let grants = grant("sources.media", &required, None, true).expect("granted");
+        assert!(grants.readable(&path("granted")).is_ok());
+        assert!(grants.writable(&path("alias/new/deep")).is_ok());
+        for outside in ["granted/out", "granted/out/new", "secret", ""] {
+            let error = grants.writable(&path(outside)).expect_err(outside);
+            assert_eq!(error.kind(), ErrorKind::Denied, "for {outside}");
+        }
+        let error = grants
+            .writable(&path("granted/dangling"))
+            .expect_err("dangling");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,92 @@
+//! Granted directories, opened for a guest under the paths that they have on the host.
+
+use std::path::Path;
+
+use strongroom_repository::{Error, ErrorKind, Result};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use crate::capability::{Capability, normalise};
+use crate::grant::Grants;
+
+/// Opens every directory that may be read or written. A guest path is spelled as the plugin asked for it, because it will open it so.
+///
+/// A directory that is to be written and does not exist is made (mode 0700) when its parent exists: a destination's first use makes its
+/// folder, and a mount point that is missing altogether is not made up.
+pub(crate) fn open_granted(builder: &mut WasiCtxBuilder, grants: &Grants) -> Result<()> {
+    let capabilities = grants.capabilities();
+    for capability in capabilities {
+        let (path, permissions) = match capability {
+            // A second, weaker handle on the same directory could be the one that the guest's libc picks.
+            Capability::Read(path) if !is_written_too(path, capabilities) => {
+                (path, FsPerms::ReadOnly)
+            }
+            Capability::Write(path) => (path, FsPerms::ReadWrite),
+            _ => continue,
+        };
+        if permissions == FsPerms::ReadWrite {
+            create_last_component(path)?;
+        }
+        let real = open_directory(path)?;
+        let spelled = match path.trim_end_matches('/') {
+            "" => "/",
+            trimmed => trimmed,
+        };
+        builder
+            .preopened_dir(&real, spelled, permissions)
+            .map_err(|error| match error.downcast::<std::io::Error>() {
+                Ok(error) => Error::io(format!("cannot open {path}"), error),
+                Err(error) => Error::new(
+                    ErrorKind::Failed,
+                    format!("cannot open {path}: {}", error.root_cause()),
+                ),
+            })?;
+    }
+    Ok(())
+}
+
+fn is_written_too(path: &str, capabilities: &[Capability]) -> bool {
+    capabilities.iter().any(|other| match other {
+        Capability::Write(written) => normalise(written).ok() == normalise(path).ok(),
+        _ => false,
+    })
+}
+
+/// Symbolic links are resolved here, once: the grant means the directory that the path names now.
+fn open_directory(path: &str) -> Result<std::path::PathBuf> {
+    let cannot = |error| Error::io(format!("cannot open {path}"), error);
+    let real = normalise(path)?.canonicalize().map_err(cannot)?;
+    if !real.metadata().map_err(cannot)?.is_dir() {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("{path} is no directory"),
+        ));
+    }
+    // A handle on a directory can be had without the right to read it; say so now rather than in the middle of a run.
+    real.read_dir().map_err(cannot)?;
+    Ok(real)
+}
+
+fn create_last_component(path: &str) -> Result<()> {
+    let directory = normalise(path)?;
+    if directory.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    match make_private(&directory) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let parent = directory.parent().unwrap_or(Path::new("/")).display();
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("cannot create {path}: {parent} does not exist"),
+            )
+            .hint(format!("create {parent}, or mount what belongs there")))
+        }
+        Err(error) => Err(Error::io(format!("cannot create {path}"), error)),
+    }
+}
+
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(directory)
+}

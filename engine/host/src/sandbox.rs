@@ -1,0 +1,198 @@
+//! The state of one sandboxed instance, as its imports see it: grants, limits, resources, and the run that it works for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strongroom_repository::progress::Record;
+use strongroom_repository::{Error, ErrorKind, Progress, Result};
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::bindings::imports::{command, feed, log, object, progress, sink, tls, types};
+use crate::convert;
+use crate::grant::Grants;
+use crate::limits::{Ended, Limits, MemoryCeiling, Stretch, Watch};
+use crate::preopen;
+use crate::stderr::LastWords;
+use crate::ticker::TICK;
+
+/// Most resources (streams, files, writers) that an instance may hold at once.
+const MAX_RESOURCES: usize = 100_000;
+
+/// What a store holds.
+pub(crate) struct Sandbox {
+    wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    memory: MemoryCeiling,
+    stretch: Stretch,
+    pub(crate) watch: Watch,
+    pub(crate) last_words: LastWords,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) progress: Arc<Progress>,
+    origin: String,
+    /// Files begun and not finished, by resource: a call that leaves one behind has failed.
+    pub(crate) unfinished: BTreeMap<u32, String>,
+    failure: Option<Error>,
+}
+
+impl Sandbox {
+    /// A store with nothing in it yet. `origin` names the plugin's log records.
+    pub(crate) fn store(
+        engine: &Engine,
+        limits: &Limits,
+        origin: &str,
+        grants: &Arc<Grants>,
+        progress: &Arc<Progress>,
+    ) -> Result<Store<Self>> {
+        let last_words = LastWords::default();
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.allow_blocking_current_thread(true)
+            .stderr(last_words.clone());
+        preopen::open_granted(&mut wasi, grants)?;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+
+        let mut store = Store::new(
+            engine,
+            Self {
+                wasi: wasi.build(),
+                table,
+                memory: MemoryCeiling::new(limits.memory_bytes),
+                stretch: Stretch::default(),
+                watch: Watch::start(None, limits.cancel_grace, progress.clone()),
+                last_words,
+                grants: grants.clone(),
+                progress: progress.clone(),
+                origin: origin.to_owned(),
+                unfinished: BTreeMap::new(),
+                failure: None,
+            },
+        );
+        store.limiter(|sandbox| &mut sandbox.memory);
+        store.set_hostcall_fuel(limits.memory_bytes);
+        store.call_hook(|mut store, hook| {
+            store.data_mut().stretch.on_hook(hook);
+            Ok(())
+        });
+        let budget = limits.cpu_budget;
+        store.epoch_deadline_callback(move |mut store| {
+            let sandbox = store.data_mut();
+            if let Some(ended) = sandbox.watch.verdict() {
+                return Err(ended.into());
+            }
+            if TICK * sandbox.stretch.tick() > budget {
+                return Err(Ended::Cpu(budget).into());
+            }
+            Ok(UpdateDeadline::Continue(1))
+        });
+        Ok(store)
+    }
+
+    /// Everything that a component may import.
+    pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Self>> {
+        let mut linker = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        let l = &mut linker;
+        types::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        log::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        progress::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        command::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        tls::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        sink::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        feed::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        object::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
+        Ok(linker)
+    }
+
+    /// Readies the state for a call.
+    pub(crate) fn begin(&mut self, watch: Watch) {
+        self.watch = watch;
+        self.stretch.reset();
+        self.last_words.clear();
+        self.failure = None;
+    }
+
+    /// The ceiling in bytes, if the guest asked for more than that.
+    pub(crate) fn memory_exceeded(&self) -> Option<usize> {
+        self.memory.exceeded().then(|| self.memory.ceiling())
+    }
+
+    /// Notes an error after which the call cannot succeed, whatever the guest makes of it, and gives the guest its side of it.
+    pub(crate) fn fail(&mut self, error: Error) -> types::Error {
+        let for_guest = convert::error_to_guest(&error);
+        self.failure.get_or_insert(error);
+        for_guest
+    }
+
+    /// The verdict on a call that the guest returned from with `answer`.
+    ///
+    /// An error of the engine that the guest passes on comes out as it was. One that the guest kept to itself still fails the call.
+    pub(crate) fn settle<R>(&mut self, answer: Result<R, types::Error>) -> Result<R> {
+        if let Some(path) = self.unfinished.values().next() {
+            let error = unfinished(path);
+            self.failure.get_or_insert(error);
+        }
+        match (answer, self.failure.take()) {
+            (Ok(value), None) => Ok(value),
+            (Ok(_), Some(failure)) => Err(failure),
+            (Err(error), Some(failure)) if error.message == failure.to_string() => Err(failure),
+            (Err(error), _) => Err(convert::error_from_guest(error)),
+        }
+    }
+}
+
+/// The error for a file that a plugin began and left.
+pub(crate) fn unfinished(path: &str) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!("left '{}' unfinished", convert::tidy(path)),
+    )
+}
+
+impl WasiView for Sandbox {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl types::Host for Sandbox {}
+
+impl log::Host for Sandbox {
+    fn emit(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        self.progress.log(&Record {
+            level: convert::level(level),
+            origin: self.origin.clone(),
+            message: convert::tidy(&message),
+            fields: fields
+                .iter()
+                .map(|(key, value)| (convert::tidy(key), convert::tidy(value)))
+                .collect(),
+        });
+        Ok(())
+    }
+}
+
+impl progress::Host for Sandbox {
+    fn step(&mut self, label: String) -> wasmtime::Result<()> {
+        self.progress.step(convert::tidy(&label));
+        Ok(())
+    }
+
+    fn expect(&mut self, bytes: Option<u64>, items: Option<u64>) -> wasmtime::Result<()> {
+        self.progress.expect(bytes, items);
+        Ok(())
+    }
+
+    fn cancelled(&mut self) -> wasmtime::Result<bool> {
+        Ok(self.watch.is_cancelled())
+    }
+}

@@ -1,0 +1,139 @@
+//! A source plugin as the repository's [`Source`]: one instance with one session, kept from call to call until it fails.
+
+use std::sync::Arc;
+
+use strongroom_repository::source::{Attributes, Feed, Kind, Outcome, RestoreRequest, Sink};
+use strongroom_repository::{Result, Source};
+use wasmtime::component::{Resource, ResourceAny};
+
+use crate::bindings::source::AsSource;
+use crate::convert;
+use crate::feed::FeedHandle;
+use crate::instance::{Instance, Role};
+use crate::lent::{lend_feed, lend_sink};
+use crate::plugin::{Code, on_own_thread};
+use crate::sink::SinkHandle;
+
+/// Made by [`Plugin::source`](crate::Plugin::source).
+pub(crate) struct PluginSource {
+    code: Code,
+    role: Arc<Role>,
+    config: String,
+    session: Option<Session>,
+}
+
+struct Session {
+    instance: Instance,
+    exports: AsSource,
+    resource: ResourceAny,
+}
+
+impl PluginSource {
+    pub(crate) fn new(code: Code, role: Arc<Role>, config: String) -> Self {
+        Self {
+            code,
+            role,
+            config,
+            session: None,
+        }
+    }
+
+    /// Calls `use_it` with the session, on a thread of its own. A session that failed is not used again.
+    fn with_session<R: Send>(
+        &mut self,
+        use_it: impl FnOnce(&mut Session, &Code) -> Result<R> + Send,
+    ) -> Result<R> {
+        on_own_thread(|| {
+            let mut session = match self.session.take() {
+                Some(session) => session,
+                None => Session::open(&self.code, &self.role, &self.config)?,
+            };
+            let result = use_it(&mut session, &self.code);
+            if result.is_ok() && !session.instance.is_dead() {
+                self.session = Some(session);
+            }
+            result
+        })
+    }
+}
+
+impl Session {
+    fn open(code: &Code, role: &Arc<Role>, config: &str) -> Result<Self> {
+        let mut instance = code.start(role)?;
+        let exports = instance.exports(|store, instance| AsSource::new(store, instance))?;
+        let deadline = Some(code.host.0.limits.call_deadline);
+        let resource = instance.call("open", deadline, async |store| {
+            let sessions = exports.strongroom_plugin_source().session();
+            sessions.call_open(store, config).await
+        })?;
+        Ok(Self {
+            instance,
+            exports,
+            resource,
+        })
+    }
+}
+
+impl Source for PluginSource {
+    fn check(&mut self) -> Result<Attributes> {
+        self.with_session(|session, code| {
+            let deadline = Some(code.host.0.limits.call_deadline);
+            let Session {
+                instance,
+                exports,
+                resource,
+            } = session;
+            instance.call("check", deadline, async |store| {
+                let sessions = exports.strongroom_plugin_source().session();
+                sessions.call_check(store, *resource).await
+            })
+        })
+    }
+
+    fn backup(&mut self, kind: Kind, sink: &dyn Sink) -> Result<Outcome> {
+        let kind = convert::kind_to_source(kind);
+        lend_sink(sink, |sink| {
+            self.with_session(|session, _| {
+                let Session {
+                    instance,
+                    exports,
+                    resource,
+                } = session;
+                instance.call("backup", None, async |store| {
+                    let handle = store.data_mut().table.push(SinkHandle::new(sink))?;
+                    let borrow = Resource::new_borrow(handle.rep());
+                    let sessions = exports.strongroom_plugin_source().session();
+                    let answer = sessions
+                        .call_backup(&mut *store, *resource, kind, borrow)
+                        .await?;
+                    store.data_mut().table.delete(handle)?;
+                    Ok(answer)
+                })
+            })
+        })
+        .map(convert::outcome)
+    }
+
+    fn restore(&mut self, request: &RestoreRequest, feed: &dyn Feed) -> Result<Attributes> {
+        let request = convert::restore_request(request);
+        lend_feed(feed, |feed| {
+            self.with_session(|session, _| {
+                let Session {
+                    instance,
+                    exports,
+                    resource,
+                } = session;
+                instance.call("restore", None, async |store| {
+                    let handle = store.data_mut().table.push(FeedHandle::new(feed))?;
+                    let borrow = Resource::new_borrow(handle.rep());
+                    let sessions = exports.strongroom_plugin_source().session();
+                    let answer = sessions
+                        .call_restore(&mut *store, *resource, &request, borrow)
+                        .await?;
+                    store.data_mut().table.delete(handle)?;
+                    Ok(answer)
+                })
+            })
+        })
+    }
+}
