@@ -12,6 +12,7 @@ pub mod file;
 mod id;
 pub mod identity;
 pub mod keys;
+pub mod lock;
 pub mod metadata;
 pub mod object;
 mod parallel;
@@ -19,8 +20,11 @@ pub mod polynomial;
 pub mod progress;
 mod recovery_key;
 pub mod repository;
+pub mod retry;
 pub mod snapshot;
 pub mod source;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod time;
 pub mod tree;
 
@@ -28,6 +32,7 @@ pub use destination::Destination;
 pub use error::{Error, ErrorKind, Result};
 pub use file::FileType;
 pub use id::Id;
+pub use lock::Lock;
 pub use polynomial::Polynomial;
 pub use progress::Progress;
 pub use recovery_key::RecoveryKey;

@@ -1,0 +1,275 @@
+//! Objects in memory. Every call is recorded, and can be made to fail.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::destination::{Body, Destination, ObjectMetadata, PutOptions};
+use crate::{Error, ErrorKind, Result};
+
+/// What a destination can be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Storing.
+    Put,
+    /// Reading.
+    Get,
+    /// Looking for one object.
+    Stat,
+    /// Listing.
+    List,
+    /// Deleting.
+    Delete,
+}
+
+/// A call that was made, whether it succeeded or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What was asked.
+    pub operation: Operation,
+    /// The object's key, or the prefix of a list.
+    pub key: String,
+    /// Bytes that were to be stored, or asked for; 0 otherwise.
+    pub size: u64,
+}
+
+/// Calls that fail.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    operation: Operation,
+    key_prefix: String,
+    /// How many matching calls pass before.
+    passing: usize,
+    /// How many fail then.
+    failing: usize,
+    kind: ErrorKind,
+    /// The work is done all the same.
+    is_done: bool,
+}
+
+impl Fault {
+    /// After `passing` calls of `operation`, `failing` of them fail with `kind`.
+    pub fn fail(operation: Operation, passing: usize, failing: usize, kind: ErrorKind) -> Self {
+        Self {
+            operation,
+            key_prefix: String::new(),
+            passing,
+            failing,
+            kind,
+            is_done: false,
+        }
+    }
+
+    /// After `passing` calls of `operation`, one does its work and then times out.
+    pub fn lose_answer(operation: Operation, passing: usize) -> Self {
+        Self {
+            is_done: true,
+            ..Self::fail(operation, passing, 1, ErrorKind::TimedOut)
+        }
+    }
+
+    /// Only for keys that begin with `prefix`.
+    #[must_use]
+    pub fn on_keys(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.key_prefix);
+        self
+    }
+}
+
+/// A destination in memory.
+pub struct MemoryDestination {
+    name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Bytes>,
+    calls: Vec<Call>,
+    faults: Vec<Fault>,
+    capacity: Option<u64>,
+}
+
+impl MemoryDestination {
+    /// An empty one.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// From now on, makes calls fail. Several faults are asked in turn; the first that matches counts.
+    pub fn inject(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    /// Lets all calls succeed again.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.faults.clear();
+        state.capacity = None;
+    }
+
+    /// A `put` that would take it beyond `bytes` of content fails with [`ErrorKind::OutOfSpace`].
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = Some(bytes);
+    }
+
+    /// All calls so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// Forgets the calls so far.
+    pub fn forget_calls(&self) {
+        self.state().calls.clear();
+    }
+
+    /// The keys of all objects, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        self.state().objects.keys().cloned().collect()
+    }
+
+    /// An object, past recording and faults.
+    pub fn object(&self, key: &str) -> Option<Bytes> {
+        self.state().objects.get(key).cloned()
+    }
+
+    /// Puts an object in place, or takes it away, past recording and faults: for damage.
+    pub fn set_object(&self, key: &str, content: Option<Bytes>) {
+        match content {
+            Some(content) => self.state().objects.insert(key.to_owned(), content),
+            None => self.state().objects.remove(key),
+        };
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records the call, and does the `work` unless a fault says otherwise.
+    fn call<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        size: u64,
+        work: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<T> {
+        let mut state = self.state();
+        state.calls.push(Call {
+            operation,
+            key: key.to_owned(),
+            size,
+        });
+        match state.fault(operation, key) {
+            None => work(&mut state),
+            Some((kind, is_done)) => {
+                if is_done {
+                    work(&mut state)?;
+                }
+                Err(Error::new(kind, format!("injected at {key}")))
+            }
+        }
+    }
+}
+
+impl State {
+    fn fault(&mut self, operation: Operation, key: &str) -> Option<(ErrorKind, bool)> {
+        let fault = self.faults.iter_mut().find(|fault| {
+            fault.operation == operation && fault.failing > 0 && key.starts_with(&fault.key_prefix)
+        })?;
+        if fault.passing > 0 {
+            fault.passing -= 1;
+            return None;
+        }
+        fault.failing -= 1;
+        Some((fault.kind, fault.is_done))
+    }
+
+    fn put(&mut self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
+        if options.create_only && self.objects.contains_key(key) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{key} exists already"),
+            ));
+        }
+        let held: u64 = self.objects.values().map(|object| object.len() as u64).sum();
+        if let Some(capacity) = self.capacity
+            && held + body.bytes().len() as u64 > capacity
+        {
+            return Err(Error::new(ErrorKind::OutOfSpace, "no space left"));
+        }
+        self.objects.insert(key.to_owned(), body.bytes().clone());
+        Ok(())
+    }
+
+    fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        let object = self
+            .objects
+            .get(key)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no object {key}")))?;
+        let size = object.len() as u64;
+        let end = length.map_or(size.max(offset), |length| offset.saturating_add(length));
+        if end > size {
+            return Err(Error::corrupted(format!("{key} is shorter than expected")));
+        }
+        Ok(object.slice(offset as usize..end as usize))
+    }
+}
+
+impl Destination for MemoryDestination {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn parallelism(&self) -> usize {
+        4
+    }
+
+    fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
+        let size = body.bytes().len() as u64;
+        self.call(Operation::Put, key, size, |state| {
+            state.put(key, body, options)
+        })
+    }
+
+    fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        self.call(Operation::Get, key, length.unwrap_or(0), |state| {
+            state.get(key, offset, length)
+        })
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<ObjectMetadata>> {
+        self.call(Operation::Stat, key, 0, |state| {
+            Ok(state.objects.get(key).map(|object| metadata(key, object)))
+        })
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMetadata>> {
+        self.call(Operation::List, prefix, 0, |state| {
+            Ok(state
+                .objects
+                .iter()
+                .filter(|(key, _)| key.starts_with(prefix))
+                .map(|(key, object)| metadata(key, object))
+                .collect())
+        })
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        self.call(Operation::Delete, key, 0, |state| {
+            state.objects.remove(key);
+            Ok(())
+        })
+    }
+}
+
+fn metadata(key: &str, object: &Bytes) -> ObjectMetadata {
+    ObjectMetadata {
+        key: key.to_owned(),
+        size: object.len() as u64,
+        modified: None,
+    }
+}
