@@ -74,8 +74,7 @@ mod tests {
 
     #[test]
     fn restics_config_is_read_and_written_alike() {
-        let config =
-            RepositoryConfig::parse("nas", WRITTEN_BY_RESTIC.as_bytes()).expect("is read");
+        let config = RepositoryConfig::parse("nas", WRITTEN_BY_RESTIC.as_bytes()).expect("is read");
         assert_eq!(
             serde_json::to_string(&config).expect("is written"),
             WRITTEN_BY_RESTIC
@@ -100,9 +99,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert_eq!(
                 error.to_string(),
-                format!(
-                    "repository nas has format version {version}; this engine reads version 2"
-                )
+                format!("repository nas has format version {version}; this engine reads version 2")
             );
             assert_eq!(error.hint_text(), Some(hint));
         }

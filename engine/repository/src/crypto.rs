@@ -80,9 +80,7 @@ impl MasterKey {
             .split_first_chunk_mut::<IV_SIZE>()
             .expect("the caller leaves room for the IV");
         random(iv);
-        let iv = *iv;
-        self.keystream(&iv).apply_keystream(content);
-        let mac = self.mac(&iv, content);
+        let mac = self.encrypt_and_mac(iv, content);
         buffer.extend_from_slice(&mac);
     }
 
@@ -117,6 +115,11 @@ impl MasterKey {
         let mut plaintext = Vec::new();
         self.open_into(sealed, &mut plaintext)?;
         Ok(plaintext)
+    }
+
+    fn encrypt_and_mac(&self, iv: &[u8; IV_SIZE], content: &mut [u8]) -> [u8; MAC_SIZE] {
+        self.keystream(iv).apply_keystream(content);
+        self.mac(iv, content)
     }
 
     /// IV and ciphertext, once the MAC has been compared in constant time.
@@ -175,4 +178,150 @@ fn clamped(mut r: [u8; 16]) -> [u8; 16] {
 fn same(a: &[u8; MAC_SIZE], b: &[u8; MAC_SIZE]) -> bool {
     let difference = u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
     std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::hex;
+
+    /// `tests/fixtures/restic-v2/config`, sealed by restic, and what restic said its key and content are.
+    const SEALED: &[u8] = include_bytes!("../tests/fixtures/restic-v2/config");
+    const OPENED: &str = r#"{"version":2,"id":"a91b7e279cfe8755b8945d4dd5ef560bae890412ca3b2a593bf859d506262660","chunker_polynomial":"31ea1b0d36f095"}"#;
+
+    fn restics_key() -> MasterKey {
+        MasterKey::new(
+            &bytes("fa5684b31b153d6627f00b582c530ee5ab6fcae5794246c4df28be150d312e53"),
+            &bytes("cd644492e464a1c1ae3cfbf7d2fbc460"),
+            &bytes("c8a61905c4a47b08e0c8340954b7450f"),
+        )
+    }
+
+    fn bytes<const N: usize>(hex: &str) -> [u8; N] {
+        std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("is hex"))
+    }
+
+    #[test]
+    fn what_restic_sealed_is_opened_and_sealed_again_alike() {
+        let key = restics_key();
+        assert_eq!(key.open(SEALED).expect("opens"), OPENED.as_bytes());
+
+        let iv = SEALED.first_chunk().expect("is long enough");
+        let mut content = OPENED.as_bytes().to_vec();
+        let mac = key.encrypt_and_mac(iv, &mut content);
+        assert_eq!([iv.as_slice(), &content, &mac].concat(), SEALED);
+    }
+
+    #[test]
+    fn the_counter_carries_through_all_128_bits() {
+        // Expected by `openssl enc -aes-256-ctr` of zeroes, with keys of zeroes and of 00 01 02 …
+        for (key, keystream) in [
+            (
+                [0; 32],
+                "acdace8078a32b1a182bfa4987ca1347dc95c078a2408989ad48a21492842087530f8afbc74536b9",
+            ),
+            (
+                std::array::from_fn(|i| i as u8),
+                "e999e41d4ca770da5387117b5d8f57eef29000b62a499fd0a9f39a6add2e7780f05d76ae4ab99fe5",
+            ),
+        ] {
+            let key = MasterKey::new(&key, &[0; 16], &[0; 16]);
+            let mut content = [0; 40];
+            key.encrypt_and_mac(&[0xff; 16], &mut content);
+            assert_eq!(hex(&content), keystream);
+        }
+    }
+
+    #[test]
+    fn macs_are_those_of_the_paper() {
+        // Appendix B of Bernstein's paper: r, k, n, message, authenticator.
+        for (r, k, n, message, expected) in [
+            (
+                "851fc40c3467ac0be05cc20404f3f700",
+                "ec074c835580741701425b623235add6",
+                "fb447350c4e868c52ac3275cf9d4327e",
+                "f3f6",
+                "f4c633c3044fc145f84f335cb81953de",
+            ),
+            (
+                "a0f3080000f46400d0c7e9076c834403",
+                "75deaa25c09f208e1dc4ce6b5cad3fbf",
+                "61ee09218d29b0aaed7e154a2c5509cc",
+                "",
+                "dd3fab2251f11ac759f0887129cc2ee7",
+            ),
+            (
+                "48443d0bb0d21109c89a100b5ce2c208",
+                "6acb5f61a7176dd320c5c1eb2edcdc74",
+                "ae212a55399729595dea458bc621ff0e",
+                "663cea190ffb83d89593f3f476b6bc24d7e679107ea26adb8caf6652d0656136",
+                "0ee1c16bb73f0f4fd19881753c01cdbe",
+            ),
+        ] {
+            let key = MasterKey::new(&[0; 32], &bytes(k), &bytes(r));
+            let message: Vec<u8> = (0..message.len() / 2)
+                .map(|i| u8::from_str_radix(&message[2 * i..2 * i + 2], 16).expect("is hex"))
+                .collect();
+            assert_eq!(hex(&key.mac(&bytes(n), &message)), expected);
+        }
+    }
+
+    #[test]
+    fn every_length_survives_in_a_used_buffer() {
+        let key = MasterKey::generate();
+        let content: Vec<u8> = (0..1000_u32).map(|i| (i * 7) as u8).collect();
+        let mut opened = vec![0xee; 500];
+        for length in (0..=130).chain([255, 256, 257, 999, 1000]) {
+            let content = &content[..length];
+            let sealed = key.seal(content);
+            assert_eq!(sealed.len(), length + OVERHEAD);
+            key.open_into(&sealed, &mut opened).expect("opens");
+            assert_eq!(opened, content);
+        }
+    }
+
+    #[test]
+    fn sealing_in_place_leaves_what_stands_before() {
+        let key = MasterKey::generate();
+        let mut buffer = b"before".to_vec();
+        for content in [&b"first"[..], b"second"] {
+            let start = buffer.len();
+            buffer.extend_from_slice(&[0; IV_SIZE]);
+            buffer.extend_from_slice(content);
+            key.seal_in_place(&mut buffer, start);
+            assert_eq!(key.open(&buffer[start..]).expect("opens"), content);
+        }
+        assert!(buffer.starts_with(b"before"));
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_missing_byte_is_accepted() {
+        let key = MasterKey::generate();
+        let sealed = key.seal(b"content");
+        let mut opened = b"old".to_vec();
+        for bit in 0..sealed.len() * 8 {
+            let mut damaged = sealed.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            key.open_into(&damaged, &mut opened)
+                .expect_err("is damaged");
+            assert_eq!(opened, b"", "nothing of a damaged blob comes out");
+        }
+        for length in 0..sealed.len() {
+            key.open(&sealed[..length]).expect_err("is too short");
+        }
+        MasterKey::generate()
+            .open(&sealed)
+            .expect_err("is another key's");
+    }
+
+    #[test]
+    fn the_same_content_never_looks_the_same_twice() {
+        let key = MasterKey::generate();
+        assert_ne!(key.seal(b"content"), key.seal(b"content"));
+    }
+
+    #[test]
+    fn a_key_is_hidden_from_logs() {
+        assert_eq!(format!("{:?}", MasterKey::generate()), "MasterKey(…)");
+    }
 }

@@ -3,31 +3,46 @@
 //! This crate knows no plugins, configuration files, HTTP or SQL. It is given a [`Destination`] that keeps objects and a [`Source`] that
 //! produces data.
 
-pub mod config;
+pub mod backup;
 mod beneath;
+mod blob;
+pub mod blobs;
+pub mod buffer;
+pub mod check;
+pub mod chunker;
+mod codec;
+pub mod config;
+pub mod contents;
 pub mod crypto;
 pub mod destination;
 mod error;
+pub mod feed;
 pub mod file;
 mod id;
 pub mod identity;
+pub mod index;
 pub mod keys;
 pub mod lock;
 pub mod metadata;
 pub mod object;
+pub mod pack;
 mod parallel;
 pub mod polynomial;
+mod prefetch;
 pub mod progress;
 mod recovery_key;
 pub mod repository;
+pub mod restore;
 pub mod retry;
 pub mod snapshot;
 pub mod source;
+pub mod tar;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod time;
 pub mod tree;
 
+pub use blob::{BlobType, PackedBlob};
 pub use destination::Destination;
 pub use error::{Error, ErrorKind, Result};
 pub use file::FileType;

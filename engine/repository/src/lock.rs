@@ -132,9 +132,7 @@ impl Lock {
         if was_released {
             return Ok(());
         }
-        self.shared
-            .repository
-            .delete(FileType::Lock, &self.id())
+        self.shared.repository.delete(FileType::Lock, &self.id())
     }
 }
 
@@ -185,7 +183,10 @@ impl Shared {
             } else {
                 let key = FileType::Lock.key(&state.id);
                 let found = self.repository.destination().stat(&key);
-                if found.map_err(|error| error.on(self.repository.name()))?.is_none() {
+                if found
+                    .map_err(|error| error.on(self.repository.name()))?
+                    .is_none()
+                {
                     state.lost = Some("was removed by somebody else");
                 }
             }
@@ -246,7 +247,9 @@ fn refuse_if_blocked(repository: &Repository, exclusive: bool, own: Option<&Id>)
             ErrorKind::Locked,
             format!("repository {} is locked {lock}", repository.name()),
         )
-        .hint("wait for it to end; the lock of a program that is gone counts for 30 minutes at most"));
+        .hint(
+            "wait for it to end; the lock of a program that is gone counts for 30 minutes at most",
+        ));
     }
     match problems.into_iter().next() {
         Some(problem) if exclusive => Err(problem),

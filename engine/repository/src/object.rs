@@ -110,7 +110,9 @@ fn remedy(file_type: FileType) -> &'static str {
     match file_type {
         FileType::Config => "get the file 'config' back from a copy of the repository",
         FileType::Key => "the repository still opens with the password of another key",
-        FileType::Pack => "a check names the backups that need it; the next backup stores again what the source still has",
+        FileType::Pack => {
+            "a check names the backups that need it; the next backup stores again what the source still has"
+        }
         FileType::Index => "`restic repair index` makes the index anew from the packs",
         FileType::Snapshot => "the other backups do not need it",
         FileType::Lock => "it can be deleted when nobody works in the repository",

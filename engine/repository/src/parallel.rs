@@ -16,7 +16,9 @@ pub(crate) fn for_each<T: Sync>(
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let run = || {
         while !failed.load(Relaxed) {
-            let Some(item) = items.get(next.fetch_add(1, Relaxed)) else { return };
+            let Some(item) = items.get(next.fetch_add(1, Relaxed)) else {
+                return;
+            };
             if let Err(error) = work(item) {
                 failed.store(true, Relaxed);
                 if let Ok(mut failure) = failure.lock() {
@@ -43,7 +45,9 @@ pub(crate) fn map<T: Sync, R: Send>(
     let numbered: Vec<usize> = (0..items.len()).collect();
     let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
     for_each(threads, &numbered, |number| {
-        let Some(item) = items.get(*number) else { return Ok(()) };
+        let Some(item) = items.get(*number) else {
+            return Ok(());
+        };
         let result = work(item)?;
         if let Ok(mut results) = results.lock()
             && let Some(slot) = results.get_mut(*number)
@@ -52,7 +56,12 @@ pub(crate) fn map<T: Sync, R: Send>(
         }
         Ok(())
     })?;
-    Ok(results.into_inner().unwrap_or_default().into_iter().flatten().collect())
+    Ok(results
+        .into_inner()
+        .unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 #[cfg(test)]
@@ -64,7 +73,12 @@ mod tests {
     fn results_come_in_order() {
         let items: Vec<u64> = (0..1000).collect();
         let squares = map(4, &items, |item| Ok(item * item)).expect("squares");
-        assert!(squares.iter().zip(&items).all(|(square, item)| *square == item * item));
+        assert!(
+            squares
+                .iter()
+                .zip(&items)
+                .all(|(square, item)| *square == item * item)
+        );
     }
 
     #[test]
@@ -73,7 +87,11 @@ mod tests {
         let begun = AtomicUsize::new(0);
         let result = for_each(2, &items, |item| {
             begun.fetch_add(1, Relaxed);
-            if *item == 3 { Err(Error::new(ErrorKind::Failed, "three")) } else { Ok(()) }
+            if *item == 3 {
+                Err(Error::new(ErrorKind::Failed, "three"))
+            } else {
+                Ok(())
+            }
         });
         assert_eq!(result.expect_err("fails").message(), "three");
         assert!(begun.into_inner() < 1000);

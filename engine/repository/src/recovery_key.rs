@@ -132,9 +132,6 @@ mod tests {
 
     #[test]
     fn it_is_hidden_from_logs() {
-        assert_eq!(
-            format!("{:?}", RecoveryKey::generate()),
-            "RecoveryKey(…)"
-        );
+        assert_eq!(format!("{:?}", RecoveryKey::generate()), "RecoveryKey(…)");
     }
 }

@@ -70,7 +70,12 @@ impl Repository {
         let username = Identity::current().username;
         let key_id = keys::add(&*destination, &key, options.password, &username)?.id;
         if let Some(recovery_key) = options.recovery_key {
-            keys::add(&*destination, &key, recovery_key.as_str(), RECOVERY_USERNAME)?;
+            keys::add(
+                &*destination,
+                &key,
+                recovery_key.as_str(),
+                RECOVERY_USERNAME,
+            )?;
         }
         let json = serde_json::to_vec(&config).map_err(cannot_be_written)?;
         put(&*destination, "config", key.seal(&json)).map_err(|error| match error.kind() {
@@ -252,7 +257,10 @@ impl Repository {
         let wrong = |kind, message: String| Error::new(kind, message).on(self.name());
         let [key] = matching.as_slice() else {
             return Err(match matching.len() {
-                0 => wrong(ErrorKind::NotFound, format!("no key begins with '{prefix}'")),
+                0 => wrong(
+                    ErrorKind::NotFound,
+                    format!("no key begins with '{prefix}'"),
+                ),
                 n => wrong(
                     ErrorKind::InvalidConfig,
                     format!("{n} keys begin with '{prefix}'"),

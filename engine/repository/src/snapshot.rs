@@ -34,10 +34,18 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub gid: u32,
     /// What restic was told to leave out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_empty"
+    )]
     pub excludes: Vec<String>,
     /// `name:value` for ours; anything for restic's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_empty"
+    )]
     pub tags: Vec<String>,
     /// The snapshot that this one was before restic changed its tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,8 +186,11 @@ impl Snapshots {
         }
         let named = |id: &Id| id.to_string().starts_with(name);
         if let Some((_, problem)) = self.problems.iter().find(|(id, _)| named(id)) {
-            return Err(Error::new(problem.kind(), problem.to_string())
-                .hint(problem.hint_text().unwrap_or("the other backups do not need it")));
+            return Err(Error::new(problem.kind(), problem.to_string()).hint(
+                problem
+                    .hint_text()
+                    .unwrap_or("the other backups do not need it"),
+            ));
         }
         let candidates: Vec<_> = self.good.iter().filter(|(id, _)| named(id)).collect();
         match candidates.as_slice() {

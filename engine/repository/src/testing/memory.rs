@@ -195,7 +195,11 @@ impl State {
                 format!("{key} exists already"),
             ));
         }
-        let held: u64 = self.objects.values().map(|object| object.len() as u64).sum();
+        let held: u64 = self
+            .objects
+            .values()
+            .map(|object| object.len() as u64)
+            .sum();
         if let Some(capacity) = self.capacity
             && held + body.bytes().len() as u64 > capacity
         {

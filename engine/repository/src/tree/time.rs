@@ -16,6 +16,14 @@ pub struct FileTime {
     pub offset_minutes: i16,
 }
 
+impl std::fmt::Display for FileTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = Vec::new();
+        self.push(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
+}
+
 impl FileTime {
     /// In UTC.
     pub fn new(seconds: i64, nanoseconds: u32) -> Self {
@@ -42,6 +50,11 @@ impl FileTime {
         nanoseconds
             .try_into()
             .unwrap_or(if nanoseconds < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// The present moment.
+    pub fn now() -> Self {
+        Self::from_nanoseconds(crate::time::Time::now().nanoseconds())
     }
 
     /// Appends what Go's `time.RFC3339Nano` prints. A year outside of 0 to 9999 becomes the nearest of these, as in restic.

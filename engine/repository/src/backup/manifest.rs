@@ -1,0 +1,75 @@
+//! `.strongroom/manifest.json`: what a backup is, kept inside the backup itself, for people and for the next incremental.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::stats::Problem;
+use crate::source::Kind;
+
+/// The directory beside the source's own.
+pub const DIRECTORY: &str = ".strongroom";
+/// The file in it.
+pub const FILE: &str = "manifest.json";
+
+/// What a backup is. Fields may be added; readers ignore what they do not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the engine that wrote it.
+    pub strongroom: String,
+    /// The run that made it.
+    pub run: String,
+    /// The job.
+    pub job: String,
+    /// The source, and the directory that holds its data.
+    pub source: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its version.
+    pub plugin_version: String,
+    /// How a database was read: logical or physical.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Full or incremental. Either is complete by itself.
+    pub kind: Kind,
+    /// What started the run: scheduled or on-demand.
+    pub trigger: String,
+    /// What the user wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The host that made it.
+    pub hostname: String,
+    /// The snapshot that it continued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Files and bytes.
+    pub files: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// What the plugin told: server version, log position.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// Each file that the plugin wrote itself, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, Stream>,
+    /// What could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Problem>,
+    /// Files that changed while they were read, twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+    /// How to restore it with nothing but the stock tools.
+    pub restore_by_hand: String,
+}
+
+/// A file that a plugin wrote as a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Bytes.
+    pub size: u64,
+    /// Of the whole file, in hex.
+    pub sha256: String,
+    /// The plugin's mark for "unchanged".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}

@@ -1,0 +1,29 @@
+//! Backups: sources in, packs, index objects and snapshots out.
+//!
+//! ```text
+//! walk ─→ readers ─→ workers ──────────────────────────────→ uploaders (for each target)
+//!         read, cut  hash, look up, compress, encrypt, verify  put, then remember for the index
+//!              └──────────── file complete → directory complete → tree blob ────┘
+//! commit: last packs → index objects → snapshots
+//! ```
+//!
+//! Every arrow is a bounded queue or a bounded pool of buffers. The first error stops all threads, and nothing is committed.
+
+mod directory;
+mod failure;
+mod file;
+mod filler;
+pub mod manifest;
+mod parent;
+mod pipeline;
+mod reader;
+mod session;
+mod sink;
+mod stats;
+mod storer;
+mod target;
+mod tree;
+
+pub use manifest::Manifest;
+pub use session::{BackupSession, Committed, RunInfo, SourceInfo};
+pub use stats::{Problem, SourceReport};

@@ -1,0 +1,357 @@
+//! What a source plugin writes into: files as streams, whole host directories, and what it keeps from the parent.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::directory::Home;
+use super::file::FileInProgress;
+use super::filler::Filler;
+use super::manifest::Stream;
+use super::parent::ParentTrees;
+use super::pipeline::{MAX_WRITERS, Shared};
+use super::stats::Stats;
+use super::storer::Storer;
+use super::tree::archive_tree;
+use crate::id::{Id, hex};
+use crate::source::{Attributes, Begun, Entry, Parent, Sink, Summary, Tree, Writer};
+use crate::tree::{FileTime, Node, NodeType};
+use crate::{Error, ErrorKind, Result};
+
+/// The backup that an incremental one continues.
+pub(crate) struct Continued {
+    pub(crate) parent: Parent,
+    /// The source's directory there.
+    pub(crate) root: Node,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) trees: ParentTrees,
+    /// Bytes and files, where its snapshot tells.
+    pub(crate) figures: Option<(u64, u64)>,
+}
+
+/// The sink of one source's backup.
+pub(crate) struct SessionSink {
+    shared: Arc<Shared>,
+    stats: Arc<Stats>,
+    parent: Option<Continued>,
+    gathered: Arc<Mutex<Gathered>>,
+    writers: Arc<AtomicUsize>,
+}
+
+/// What the source has delivered so far.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    /// By path relative to the source.
+    pub(crate) nodes: BTreeMap<String, Node>,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) notes: Attributes,
+}
+
+impl SessionSink {
+    pub(crate) fn new(shared: &Arc<Shared>, stats: &Arc<Stats>, parent: Option<Continued>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            stats: Arc::clone(stats),
+            parent,
+            gathered: Arc::default(),
+            writers: Arc::default(),
+        }
+    }
+
+    /// Everything, once the source says that it is done.
+    pub(crate) fn finish(self) -> Result<Gathered> {
+        if self.writers.load(Ordering::Acquire) > 0 {
+            return Err(Error::new(
+                ErrorKind::Failed,
+                "a file was begun and never finished",
+            ));
+        }
+        Ok(std::mem::take(&mut *lock(&self.gathered)))
+    }
+
+    fn check_new(&self, path: &str) -> Result<()> {
+        if lock(&self.gathered).nodes.contains_key(path) {
+            return Err(Error::new(ErrorKind::AlreadyExists, "is in this backup already").on(path));
+        }
+        Ok(())
+    }
+
+    /// Takes over `path` from the parent where every target still holds all of it.
+    fn carry_over(&self, path: &str) -> Option<Summary> {
+        let parent = self.parent.as_ref()?;
+        let mut node = match path {
+            "" => parent.root.clone(),
+            _ => parent.trees.find(parent.root.subtree?, path)?,
+        };
+        let mut summary = Summary::default();
+        let everywhere = parent.trees.is_everywhere(&node, &mut |node| {
+            if node.node_type != NodeType::Dir {
+                summary.files += 1;
+                summary.bytes += node.size;
+            }
+        });
+        if !everywhere {
+            return None;
+        }
+        node.name = file_name(path).into();
+        let mut gathered = lock(&self.gathered);
+        gathered.nodes.insert(path.to_owned(), node);
+        let below = format!("{path}/");
+        let carried = parent
+            .streams
+            .iter()
+            .filter(|(name, _)| path.is_empty() || *name == path || name.starts_with(&below))
+            .map(|(name, stream)| (name.clone(), stream.clone()));
+        gathered.streams.extend(carried);
+        self.stats.carried(&summary);
+        self.shared.progress.advance(summary.bytes, summary.files);
+        Some(summary)
+    }
+}
+
+impl Sink for SessionSink {
+    fn parent(&self) -> Option<Parent> {
+        self.parent
+            .as_ref()
+            .map(|continued| continued.parent.clone())
+    }
+
+    fn file(&self, entry: Entry) -> Result<Begun> {
+        check_path(&entry.path)?;
+        self.check_new(&entry.path)?;
+        let before = self
+            .parent
+            .as_ref()
+            .and_then(|parent| parent.streams.get(&entry.path));
+        let same = entry.fingerprint.is_some()
+            && before.is_some_and(|before| before.fingerprint == entry.fingerprint);
+        if same && self.carry_over(&entry.path).is_some() {
+            return Ok(Begun::Unchanged);
+        }
+        if self.writers.fetch_add(1, Ordering::AcqRel) >= MAX_WRITERS {
+            self.writers.fetch_sub(1, Ordering::AcqRel);
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("more than {MAX_WRITERS} files are being written at once"),
+            )
+            .on(&entry.path));
+        }
+        Ok(Begun::Write(Box::new(StreamWriter::begin(
+            self,
+            entry,
+            before.is_some(),
+        )?)))
+    }
+
+    fn tree(&self, path: &str, tree: &Tree) -> Result<Summary> {
+        if !path.is_empty() {
+            check_path(path)?;
+        }
+        self.check_new(path)?;
+        let before = self.parent.as_ref().and_then(|parent| match path {
+            "" => Some(parent.root.clone()),
+            _ => parent.trees.find(parent.root.subtree?, path),
+        });
+        let trees = self.parent.as_ref().map(|parent| &parent.trees);
+        let stats = Arc::new(Stats::default());
+        let root = archive_tree(&self.shared, tree, before.as_ref(), trees, &stats)?;
+        lock(&self.gathered).nodes.insert(
+            path.to_owned(),
+            Node {
+                name: file_name(path).into(),
+                ..root
+            },
+        );
+        let summary = stats.summary();
+        self.stats.absorb(&stats, path);
+        Ok(summary)
+    }
+
+    fn carry(&self, path: &str) -> Result<Summary> {
+        if !path.is_empty() {
+            check_path(path)?;
+        }
+        self.check_new(path)?;
+        self.carry_over(path).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                "the parent backup does not hold it at every destination",
+            )
+            .on(path)
+            .hint("start afresh with a full backup")
+        })
+    }
+
+    fn note(&self, key: &str, value: &str) {
+        lock(&self.gathered)
+            .notes
+            .push((key.to_owned(), value.to_owned()));
+    }
+}
+
+/// A file that a plugin writes.
+struct StreamWriter {
+    shared: Arc<Shared>,
+    source_stats: Arc<Stats>,
+    stats: Arc<Stats>,
+    gathered: Arc<Mutex<Gathered>>,
+    writers: Arc<AtomicUsize>,
+    filler: Filler,
+    file: Arc<FileInProgress>,
+    entry: Entry,
+    in_parent: bool,
+    size: u64,
+    sha256: Sha256,
+}
+
+impl StreamWriter {
+    fn begin(sink: &SessionSink, entry: Entry, in_parent: bool) -> Result<Self> {
+        let stats = Arc::new(Stats::default());
+        let mut filler = Filler::new(&sink.shared);
+        filler.begin(entry.size.unwrap_or(u64::MAX))?;
+        Ok(Self {
+            shared: Arc::clone(&sink.shared),
+            source_stats: Arc::clone(&sink.stats),
+            file: FileInProgress::new(Arc::clone(&stats)),
+            stats,
+            gathered: Arc::clone(&sink.gathered),
+            writers: Arc::clone(&sink.writers),
+            filler,
+            entry,
+            in_parent,
+            size: 0,
+            sha256: Sha256::new(),
+        })
+    }
+
+    fn node(&self) -> Node {
+        let mut node = Node::new(file_name(&self.entry.path), NodeType::File);
+        node.set_permissions(self.entry.mode.unwrap_or(0o600) & 0o7777);
+        let modified = self
+            .entry
+            .modified
+            .map_or_else(FileTime::now, FileTime::from_nanoseconds);
+        (node.mtime, node.atime, node.ctime) = (modified, modified, modified);
+        node.size = self.size;
+        node.links = 1;
+        node
+    }
+}
+
+impl Writer for StreamWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.sha256.update(bytes);
+        self.size += bytes.len() as u64;
+        let written = self.filler.write(bytes, &self.file);
+        self.shared.failure.explain(written)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Summary> {
+        self.filler.end(&self.file);
+        self.filler.flush()?;
+        let (sender, receiver) = channel();
+        let mut storer = Storer::new(&self.shared);
+        self.file
+            .end(self.node(), Home::Waiting(sender), &mut storer)?;
+        let node = wait_for_node(&receiver, &self.shared)?;
+        self.stats.file(self.size);
+        self.stats.changed_since_parent(self.in_parent);
+        self.shared.progress.advance(0, 1);
+        let stream = Stream {
+            size: self.size,
+            sha256: hex(&std::mem::take(&mut self.sha256).finalize()),
+            fingerprint: self.entry.fingerprint.take(),
+        };
+        let mut gathered = lock(&self.gathered);
+        gathered.streams.insert(self.entry.path.clone(), stream);
+        gathered.nodes.insert(self.entry.path.clone(), node);
+        drop(gathered);
+        self.source_stats.absorb(&self.stats, "");
+        self.writers.fetch_sub(1, Ordering::AcqRel);
+        Ok(self.stats.summary())
+    }
+}
+
+/// Waits for a node that the workers finish, unless the run fails.
+pub(crate) fn wait_for_node(nodes: &Receiver<Option<Node>>, shared: &Shared) -> Result<Node> {
+    loop {
+        match nodes.recv_timeout(Duration::from_millis(50)) {
+            Ok(Some(node)) => return Ok(node),
+            Err(RecvTimeoutError::Timeout) => shared.failure.explain(shared.check())?,
+            Ok(None) | Err(RecvTimeoutError::Disconnected) => {
+                let lost = Err(Error::new(ErrorKind::Failed, "the pipeline lost a file"));
+                return shared.failure.explain(shared.check()).and(lost);
+            }
+        }
+    }
+}
+
+/// Nodes by path made into the nodes of one directory. `store` turns the entries of a deeper directory into its tree.
+pub(crate) fn nest(
+    nodes: BTreeMap<String, Node>,
+    store: &mut dyn FnMut(&[Node]) -> Result<Id>,
+) -> Result<Vec<Node>> {
+    let mut children: BTreeMap<String, BTreeMap<String, Node>> = BTreeMap::new();
+    let mut own: BTreeMap<String, Node> = BTreeMap::new();
+    for (path, node) in nodes {
+        match path.split_once('/') {
+            Some((first, rest)) => {
+                children
+                    .entry(first.to_owned())
+                    .or_default()
+                    .insert(rest.to_owned(), node);
+            }
+            None => {
+                own.insert(path, node);
+            }
+        }
+    }
+    for (name, below) in children {
+        if own.contains_key(&name) {
+            return Err(Error::new(ErrorKind::Failed, "is both a file and a directory").on(name));
+        }
+        let newest = below
+            .values()
+            .map(|node| node.mtime)
+            .max()
+            .unwrap_or_default();
+        let mut directory = Node::new(name.as_bytes(), NodeType::Dir);
+        directory.set_permissions(0o700);
+        (directory.mtime, directory.atime, directory.ctime) = (newest, newest, newest);
+        let entries = nest(below, store)?;
+        directory.subtree = Some(store(&entries)?);
+        own.insert(name, directory);
+    }
+    let mut nodes: Vec<Node> = own.into_values().collect();
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(nodes)
+}
+
+/// No path of a plugin is deeper, so that nothing that recurses over it runs out of stack.
+const MAX_DEPTH: usize = 100;
+
+fn check_path(path: &str) -> Result<()> {
+    let parts = || path.split('/');
+    if path.contains('\0')
+        || parts().any(|part| matches!(part, "" | "." | ".."))
+        || parts().count() > MAX_DEPTH
+    {
+        return Err(Error::new(
+            ErrorKind::Failed,
+            format!("'{}' is no relative path of a backup", path.escape_debug()),
+        ));
+    }
+    Ok(())
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,250 @@
+//! One destination of a run: what it holds, the packs on their way to it, and its commit.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::failure::Failure;
+use super::pipeline::{spawn, worker_count};
+use crate::blob::BlobType;
+use crate::buffer::{Buffer, Pool};
+use crate::chunker::MAX_SIZE;
+use crate::destination::{Body, Content, PutOptions};
+use crate::file::FileType;
+use crate::id::Id;
+use crate::index::{Index, IndexFile, IndexPack};
+use crate::lock::Lock;
+use crate::pack::{FinishedPack, PackBuilder, TARGET_SIZE};
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::snapshot::Snapshot;
+use crate::{Error, ErrorKind, Result};
+
+/// More packs than that are not sent at once: each takes the memory of a pack.
+const MAX_UPLOADS: usize = 4;
+/// An index object is written as soon as it would describe so many blobs; restic writes them about as large.
+const BLOBS_PER_INDEX: usize = 50_000;
+
+/// A repository that a run writes to.
+pub(crate) struct Target {
+    uploads: Arc<Uploads>,
+    index: Arc<Index>,
+    claimed: Mutex<HashSet<(BlobType, Id)>>,
+    tree_pack: Mutex<Option<PackBuilder>>,
+    partial: Mutex<Vec<PackBuilder>>,
+    sender: Mutex<Option<Sender<FinishedPack>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock: Lock,
+}
+
+/// What the upload threads of a target share.
+struct Uploads {
+    repository: Arc<Repository>,
+    buffers: Arc<Pool>,
+    /// Packs that are durable and in no index object yet.
+    unindexed: Mutex<Vec<IndexPack>>,
+    failure: Failure,
+    progress: Arc<Progress>,
+}
+
+impl Target {
+    /// Locks the repository and loads its index.
+    pub(crate) fn open(repository: Arc<Repository>, progress: &Arc<Progress>) -> Result<Self> {
+        let lock = Lock::shared(&repository)?;
+        let index = Index::load(&repository, progress)?;
+        Self::start(repository, lock, Arc::new(index), progress)
+    }
+
+    fn start(
+        repository: Arc<Repository>,
+        lock: Lock,
+        index: Arc<Index>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self> {
+        let threads = repository.destination().parallelism().clamp(1, MAX_UPLOADS);
+        // A pack for each worker, one of trees, one of manifests; the others are on their way.
+        let buffers = worker_count() + 2 + threads.min(3);
+        let uploads = Arc::new(Uploads {
+            repository,
+            buffers: Pool::new(buffers, TARGET_SIZE + MAX_SIZE),
+            unindexed: Mutex::default(),
+            failure: Failure::default(),
+            progress: Arc::clone(progress),
+        });
+        let (sender, receiver) = bounded(1);
+        let threads = (0..threads)
+            .map(|_| {
+                let (uploads, receiver) = (Arc::clone(&uploads), receiver.clone());
+                spawn("upload", move || uploads.run(&receiver))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            uploads,
+            index,
+            claimed: Mutex::default(),
+            tree_pack: Mutex::default(),
+            partial: Mutex::default(),
+            sender: Mutex::new(Some(sender)),
+            threads: Mutex::new(threads),
+            lock,
+        })
+    }
+
+    pub(crate) fn repository(&self) -> &Arc<Repository> {
+        &self.uploads.repository
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Whether the blob is there or on its way.
+    pub(crate) fn holds(&self, blob_type: BlobType, id: &Id) -> bool {
+        self.index.contains(blob_type, id) || lock(&self.claimed).contains(&(blob_type, *id))
+    }
+
+    /// True for exactly one caller where the blob is missing: that one has to store it.
+    pub(crate) fn claim(&self, blob_type: BlobType, id: &Id) -> bool {
+        !self.index.contains(blob_type, id) && lock(&self.claimed).insert((blob_type, *id))
+    }
+
+    /// A buffer for a new pack. Blocks while too many packs wait to be sent.
+    pub(crate) fn pack_buffer(&self) -> Buffer {
+        self.uploads.buffers.take()
+    }
+
+    /// Adds to the pack of trees, which all threads share.
+    pub(crate) fn with_tree_pack<T>(
+        &self,
+        add: impl FnOnce(&mut PackBuilder) -> Result<T>,
+    ) -> Result<T> {
+        let mut slot = lock(&self.tree_pack);
+        let pack = slot.get_or_insert_with(|| PackBuilder::new(self.pack_buffer()));
+        let result = add(pack)?;
+        let full = if pack.is_full() { slot.take() } else { None };
+        drop(slot);
+        match full {
+            Some(full) => self.send(full).map(|()| result),
+            None => Ok(result),
+        }
+    }
+
+    /// Ends a pack and hands it to the upload threads. Blocks while they are busy.
+    pub(crate) fn send(&self, pack: PackBuilder) -> Result<()> {
+        self.uploads.failure.explain(self.uploads.failure.check())?;
+        let pack = pack.finish(self.repository().key())?;
+        let sender = lock(&self.sender).clone();
+        sender
+            .and_then(|sender| sender.send(pack).ok())
+            .ok_or_else(|| Error::new(ErrorKind::Failed, "an upload thread ended too early"))
+    }
+
+    /// Takes a pack that is not full, to be joined with others at the commit.
+    pub(crate) fn keep_partial(&self, pack: Option<PackBuilder>) {
+        lock(&self.partial).extend(pack.filter(|pack| !pack.is_empty()));
+    }
+
+    /// Makes all blobs durable and writes the index. Only after this may a snapshot name them.
+    pub(crate) fn finish_blobs(&self) -> Result<()> {
+        let partial = std::mem::take(&mut *lock(&self.partial));
+        for pack in joined(partial)? {
+            self.send(pack)?;
+        }
+        let trees = lock(&self.tree_pack).take();
+        if let Some(pack) = trees {
+            self.send(pack)?;
+        }
+        self.stop_uploads();
+        self.uploads.failure.explain(Ok(()))?;
+        self.uploads.write_index(1)
+    }
+
+    /// Writes a snapshot, if nobody took away the lock meanwhile.
+    pub(crate) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<Id> {
+        self.lock.ensure_held()?;
+        self.repository().save_json(FileType::Snapshot, snapshot)
+    }
+
+    /// Lets the upload threads finish what they were sent, and ends them.
+    pub(crate) fn stop_uploads(&self) {
+        drop(lock(&self.sender).take());
+        for thread in lock(&self.threads).drain(..) {
+            if thread.join().is_err() {
+                let error = Error::new(ErrorKind::Failed, "an upload thread panicked");
+                self.uploads.failure.record(error);
+            }
+        }
+    }
+}
+
+/// Small packs made into as few as their sizes allow.
+fn joined(packs: Vec<PackBuilder>) -> Result<Vec<PackBuilder>> {
+    let mut joined: Vec<PackBuilder> = Vec::new();
+    for pack in packs {
+        match joined
+            .last_mut()
+            .filter(|last| last.len() + pack.len() <= TARGET_SIZE)
+        {
+            Some(last) => last.absorb(pack)?,
+            None => joined.push(pack),
+        }
+    }
+    Ok(joined)
+}
+
+impl Uploads {
+    fn run(&self, packs: &Receiver<FinishedPack>) {
+        while let Ok(pack) = packs.recv() {
+            // After a failure packs are only dropped, so that whoever waits for a buffer gets one and sees the failure.
+            if let Err(error) = self.failure.check().and_then(|()| self.upload(pack)) {
+                self.failure.record(error);
+            }
+        }
+    }
+
+    fn upload(&self, pack: FinishedPack) -> Result<()> {
+        self.progress.check_cancelled()?;
+        let content = match pack.blobs.first().map(|blob| blob.blob_type) {
+            Some(BlobType::Tree) => Content::Metadata,
+            _ => Content::Data,
+        };
+        let body = Body::of(bytes::Bytes::from_owner(pack.bytes));
+        let size = body.bytes().len() as u64;
+        let id = body.sha256();
+        let options = PutOptions {
+            create_only: false,
+            content,
+        };
+        self.repository
+            .destination()
+            .put(&FileType::Pack.key(&id), &body, options)?;
+        self.progress.stored_bytes.fetch_add(size, Relaxed);
+        lock(&self.unindexed).push(IndexPack::new(id, &pack.blobs));
+        self.write_index(BLOBS_PER_INDEX)
+    }
+
+    /// Writes an index object if it would describe at least so many blobs.
+    fn write_index(&self, at_least: usize) -> Result<()> {
+        let mut unindexed = lock(&self.unindexed);
+        let blobs: usize = unindexed.iter().map(|pack| pack.blobs.len()).sum();
+        if blobs < at_least {
+            return Ok(());
+        }
+        let packs = std::mem::take(&mut *unindexed);
+        drop(unindexed);
+        let file = IndexFile {
+            supersedes: Vec::new(),
+            packs,
+        };
+        self.repository
+            .save_json(FileType::Index, &file)
+            .map(|_| ())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

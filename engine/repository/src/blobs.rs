@@ -1,0 +1,188 @@
+//! Reading single blobs of a repository, verified. Trees come through a small cache of pack ranges, because neighbours are read together.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::blob::BlobType;
+use crate::codec::Decoder;
+use crate::file::FileType;
+use crate::id::Id;
+use crate::index::{Index, Location};
+use crate::repository::Repository;
+use crate::tree::Tree;
+use crate::{Error, ErrorKind, Result};
+
+/// Ranges begin at multiples of this and are twice as long, so that no blob of a tree is likely to lie across two.
+const WINDOW_STEP: u64 = 1024 * 1024;
+/// 16 MiB of ranges at most.
+const WINDOWS: usize = 8;
+
+/// Reads blobs. Shared by threads.
+pub struct BlobReader {
+    repository: Arc<Repository>,
+    index: Arc<Index>,
+    windows: Mutex<VecDeque<Window>>,
+    decoders: Mutex<Vec<Decoder>>,
+}
+
+#[derive(Clone)]
+struct Window {
+    pack: Id,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl BlobReader {
+    /// Reads from `repository` what `index` knows.
+    pub fn new(repository: Arc<Repository>, index: Arc<Index>) -> Self {
+        Self {
+            repository,
+            index,
+            windows: Mutex::default(),
+            decoders: Mutex::default(),
+        }
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Arc<Repository> {
+        &self.repository
+    }
+
+    /// What it holds.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Where a blob is, or an error that names it.
+    pub fn locate(&self, blob_type: BlobType, id: &Id) -> Result<Location> {
+        self.index.get(blob_type, id).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Corrupted,
+                format!(
+                    "{} blob {} is missing from the index",
+                    blob_type.as_str(),
+                    id.short()
+                ),
+            )
+            .on(self.subject())
+            .hint(format!("run `strongroom check {}`", self.repository.name()))
+        })
+    }
+
+    /// The plain content of a blob.
+    pub fn read(&self, blob_type: BlobType, id: &Id) -> Result<Vec<u8>> {
+        let location = self.locate(blob_type, id)?;
+        let blob = location.blob;
+        let start = u64::from(blob.offset);
+        let sealed = self.get(&location.pack, start, u64::from(blob.length))?;
+        self.decode(&location, &sealed, start)
+    }
+
+    /// The plain content of a tree blob.
+    pub fn read_tree(&self, id: &Id) -> Result<Vec<u8>> {
+        let location = self.locate(BlobType::Tree, id)?;
+        let window = self.window(&location)?;
+        self.decode(&location, &window.bytes, window.start)
+    }
+
+    /// A directory.
+    pub fn tree(&self, id: &Id) -> Result<Tree> {
+        Tree::decode(&self.read_tree(id)?)
+            .map_err(|error| error.on(format!("tree {}", id.short())).on(self.subject()))
+    }
+
+    /// A range of a pack.
+    pub fn get(&self, pack: &Id, offset: u64, length: u64) -> Result<Bytes> {
+        let key = FileType::Pack.key(pack);
+        let bytes = self
+            .repository
+            .destination()
+            .get(&key, offset, Some(length))
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Error::new(
+                    ErrorKind::Corrupted,
+                    format!("pack {} is missing", pack.short()),
+                )
+                .on(self.subject())
+                .hint(format!("run `strongroom check {}`", self.repository.name())),
+                _ => error,
+            })?;
+        if bytes.len() as u64 != length {
+            return Err(self.damaged(pack, "it is shorter than the index says"));
+        }
+        Ok(bytes)
+    }
+
+    /// Decodes a blob from the bytes of its pack from offset `start` on.
+    pub fn decode(&self, location: &Location, pack_bytes: &[u8], start: u64) -> Result<Vec<u8>> {
+        let mut decoder = self.decoder()?;
+        let result = decoder
+            .decode_from(self.repository.key(), &location.blob, pack_bytes, start)
+            .map(<[u8]>::to_vec)
+            .map_err(|error| {
+                let what = format!("blob {} {}", location.blob.id.short(), error.message());
+                self.damaged(&location.pack, &what)
+            });
+        self.decoders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(decoder);
+        result
+    }
+
+    /// A decoder that some thread used before, or a new one.
+    fn decoder(&self) -> Result<Decoder> {
+        match self
+            .decoders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+        {
+            Some(decoder) => Ok(decoder),
+            None => Decoder::new(),
+        }
+    }
+
+    /// The error for a pack whose bytes are not what they were.
+    pub fn damaged(&self, pack: &Id, what: &str) -> Error {
+        Error::corrupted(format!("pack {} is damaged: {what}", pack.short()))
+            .on(self.subject())
+            .hint(format!(
+                "run `strongroom check --read-data {}`",
+                self.repository.name()
+            ))
+    }
+
+    fn subject(&self) -> String {
+        format!("repository {}", self.repository.name())
+    }
+
+    fn window(&self, location: &Location) -> Result<Window> {
+        let (from, to) = (u64::from(location.blob.offset), location.blob.end());
+        let lock = || self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let covers = |window: &&Window| {
+            window.pack == location.pack
+                && window.start <= from
+                && to <= window.start + window.bytes.len() as u64
+        };
+        if let Some(window) = lock().iter().find(covers) {
+            return Ok(window.clone());
+        }
+        let start = from - from % WINDOW_STEP;
+        let end = (start + 2 * WINDOW_STEP)
+            .max(to)
+            .min(location.blobs_end.max(to));
+        let bytes = self.get(&location.pack, start, end - start)?;
+        let window = Window {
+            pack: location.pack,
+            start,
+            bytes,
+        };
+        let mut windows = lock();
+        windows.truncate(WINDOWS - 1);
+        windows.push_front(window.clone());
+        Ok(window)
+    }
+}

@@ -1,0 +1,301 @@
+//! Checking a repository: its structure, and on demand every byte of its packs. Findings are data; only what makes looking impossible is an
+//! error.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::blob::{BlobType, PackedBlob};
+use crate::blobs::BlobReader;
+use crate::codec::Decoder;
+use crate::file::FileType;
+use crate::id::Id;
+use crate::index::Index;
+use crate::lock::Lock;
+use crate::pack;
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::tree::NodeType;
+use crate::{Error, ErrorKind, Result, parallel};
+
+/// How thoroughly to check.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckOptions {
+    /// Read this share of the packs, in percent. Without it only sizes are compared.
+    pub read_data: Option<f64>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The object.
+    pub subject: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default)]
+pub struct CheckReport {
+    /// Damage. Empty for a sound repository.
+    pub problems: Vec<Finding>,
+    /// Harmless leftovers, such as packs of a run that was killed.
+    pub notes: Vec<Finding>,
+    /// Snapshots whose trees were followed.
+    pub snapshots: usize,
+    /// Blobs in the index.
+    pub blobs: usize,
+    /// Packs at the destination.
+    pub packs: usize,
+    /// Bytes of these packs.
+    pub pack_bytes: u64,
+    /// Packs that were read in full.
+    pub packs_read: usize,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+}
+
+/// Checks `repository` under a shared lock.
+pub fn check(
+    repository: &Arc<Repository>,
+    options: CheckOptions,
+    progress: &Progress,
+) -> Result<CheckReport> {
+    let lock = Lock::shared(repository)?;
+    let mut check = Check::begin(repository, progress)?;
+    check.compare_packs()?;
+    check.follow_snapshots()?;
+    if let Some(percent) = options.read_data {
+        check.read_packs(percent)?;
+    }
+    lock.ensure_held()?;
+    Ok(check.finish())
+}
+
+struct Check<'a> {
+    repository: &'a Arc<Repository>,
+    progress: &'a Progress,
+    index: Arc<Index>,
+    /// Sizes of the packs that are there.
+    packs: HashMap<Id, u64>,
+    report: CheckReport,
+}
+
+impl<'a> Check<'a> {
+    fn begin(repository: &'a Arc<Repository>, progress: &'a Progress) -> Result<Self> {
+        let index = Arc::new(Index::load(repository, progress)?);
+        progress.step("listing packs");
+        let packs: HashMap<Id, u64> = repository.list(FileType::Pack)?.into_iter().collect();
+        let report = CheckReport {
+            blobs: index.len(),
+            packs: packs.len(),
+            pack_bytes: packs.values().sum(),
+            ..CheckReport::default()
+        };
+        Ok(Self {
+            repository,
+            progress,
+            index,
+            packs,
+            report,
+        })
+    }
+
+    fn problem(&mut self, subject: impl Into<String>, message: impl Into<String>) {
+        let finding = Finding {
+            subject: subject.into(),
+            message: message.into(),
+        };
+        self.report.problems.push(finding);
+    }
+
+    /// Packs that are missing or of the wrong size, and packs that no index names.
+    fn compare_packs(&mut self) -> Result<()> {
+        let mut indexed: HashMap<Id, u64> = HashMap::new();
+        for pack in self.index.packs() {
+            let end = indexed.entry(pack.id).or_default();
+            *end = pack.blobs_end.max(*end);
+        }
+        let mut findings = Vec::new();
+        for (id, blobs_end) in &indexed {
+            match self.packs.get(id) {
+                None => findings.push((*id, "is missing".to_owned())),
+                Some(size) if *size <= *blobs_end + pack::TRAILER as u64 => findings.push((
+                    *id,
+                    format!("is damaged: {size} bytes long, and its blobs alone take {blobs_end}"),
+                )),
+                Some(_) => {}
+            }
+        }
+        for (id, message) in findings {
+            self.problem(format!("pack {}", id.short()), message);
+        }
+        let orphans: Vec<Id> = self
+            .packs
+            .keys()
+            .filter(|id| !indexed.contains_key(id))
+            .copied()
+            .collect();
+        for id in orphans {
+            self.report.notes.push(Finding {
+                subject: format!("pack {}", id.short()),
+                message: "is in no index: left behind by a run that did not finish".into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Every tree of every snapshot must be readable, and every blob that it names be in the index.
+    fn follow_snapshots(&mut self) -> Result<()> {
+        self.progress.step("checking snapshots and trees");
+        let snapshots = self.repository.snapshots()?;
+        for (id, error) in snapshots.problems {
+            self.problem(format!("snapshot {}", id.short()), error.message());
+        }
+        let snapshots = snapshots.good;
+        self.report.snapshots = snapshots.len();
+        let reader = BlobReader::new(Arc::clone(self.repository), Arc::clone(&self.index));
+        let mut seen: HashSet<Id> = HashSet::new();
+        let mut missing: HashSet<Id> = HashSet::new();
+        for (id, snapshot) in &snapshots {
+            let name = format!("snapshot {}", id.short());
+            let mut open = vec![(snapshot.tree, String::new())];
+            while let Some((tree, path)) = open.pop() {
+                self.progress.check_cancelled()?;
+                if !seen.insert(tree) {
+                    continue;
+                }
+                match reader.tree(&tree) {
+                    Err(error) if is_damage(&error) => {
+                        let place = if path.is_empty() { "/" } else { &path };
+                        self.problem(&name, format!("{place}: {}", error.message()));
+                    }
+                    Err(error) => return Err(error),
+                    Ok(tree) => {
+                        for node in tree.nodes {
+                            let path = format!("{path}/{}", String::from_utf8_lossy(&node.name));
+                            for blob in node.content.iter().flatten() {
+                                if !self.index.contains(BlobType::Data, blob)
+                                    && missing.insert(*blob)
+                                {
+                                    self.problem(
+                                        &name,
+                                        format!("{path}: data blob {} is missing", blob.short()),
+                                    );
+                                }
+                            }
+                            match (node.node_type, node.subtree) {
+                                (NodeType::Dir, Some(subtree)) => open.push((subtree, path)),
+                                (NodeType::Dir, None) => {
+                                    self.problem(
+                                        &name,
+                                        format!("{path}: directory without a tree"),
+                                    );
+                                }
+                                _ => {}
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads packs in full: their name, their header, and every blob.
+    fn read_packs(&mut self, percent: f64) -> Result<()> {
+        self.progress.step("reading packs");
+        let mut packs: Vec<(Id, u64)> = self.packs.iter().map(|(id, size)| (*id, *size)).collect();
+        packs.sort_unstable();
+        packs.truncate(sample_size(packs.len(), percent));
+        let bytes = packs.iter().map(|(_, size)| size).sum();
+        self.progress.expect(Some(bytes), Some(packs.len() as u64));
+        let indexed = self.blobs_by_pack();
+        let findings = Mutex::new(Vec::new());
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        parallel::for_each(threads, &packs, |(id, size)| {
+            self.progress.check_cancelled()?;
+            let blobs = indexed.get(id).map(Vec::as_slice).unwrap_or_default();
+            let problems = self.read_pack(id, *size, blobs)?;
+            let named = problems.into_iter().map(|message| (*id, message));
+            findings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(named);
+            self.progress.advance(*size, 1);
+            Ok(())
+        })?;
+        for (id, message) in findings.into_inner().unwrap_or_default() {
+            self.problem(format!("pack {}", id.short()), message);
+        }
+        self.report.packs_read = packs.len();
+        self.report.bytes_read = bytes;
+        Ok(())
+    }
+
+    fn blobs_by_pack(&self) -> HashMap<Id, Vec<PackedBlob>> {
+        let mut packs: HashMap<Id, Vec<PackedBlob>> = HashMap::new();
+        for location in self.index.iter() {
+            packs.entry(location.pack).or_default().push(location.blob);
+        }
+        packs
+    }
+
+    /// What is wrong with one pack. `indexed` are the blobs for which the index names it.
+    fn read_pack(&self, id: &Id, size: u64, indexed: &[PackedBlob]) -> Result<Vec<String>> {
+        let key = FileType::Pack.key(id);
+        let bytes = match self.repository.destination().get(&key, 0, Some(size)) {
+            Ok(bytes) => bytes,
+            Err(error) if is_damage(&error) => return Ok(vec![error.message().to_owned()]),
+            Err(error) => return Err(error),
+        };
+        let mut problems = Vec::new();
+        if Id::of(&bytes) != *id {
+            problems.push("is damaged: its content does not match its name".to_owned());
+        }
+        let master_key = self.repository.key();
+        let listed = pack::header_length(&bytes, size).and_then(|length| {
+            let end = bytes.len().saturating_sub(pack::TRAILER);
+            let header = bytes
+                .get(end.saturating_sub(length)..end)
+                .unwrap_or_default();
+            pack::parse_header(master_key, header, size)
+        });
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                problems.push(error.message().to_owned());
+                Vec::new()
+            }
+        };
+        let mut decoder = Decoder::new()?;
+        let differing = indexed.iter().filter(|blob| !listed.contains(blob));
+        for blob in listed.iter().chain(differing) {
+            if let Err(error) = decoder.decode_from(master_key, blob, &bytes, 0) {
+                let kind = blob.blob_type.as_str();
+                problems.push(format!(
+                    "{kind} blob {} {}",
+                    blob.id.short(),
+                    error.message()
+                ));
+            }
+        }
+        Ok(problems)
+    }
+
+    fn finish(mut self) -> CheckReport {
+        self.report.problems.sort();
+        self.report.notes.sort();
+        self.report
+    }
+}
+
+/// How many of `count` packs are `percent`, at least one.
+fn sample_size(count: usize, percent: f64) -> usize {
+    let share = (count as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil();
+    (share as usize).clamp(usize::from(count > 0), count)
+}
+
+/// Whether an error says that stored bytes are wrong or gone, rather than that looking failed.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NotFound)
+}

@@ -1,0 +1,278 @@
+//! Blobs on their way in and out of packs: compress and encrypt, decrypt and decompress, and see that they are what they claim to be.
+
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::blob::{BlobType, PackedBlob};
+use crate::crypto::MasterKey;
+use crate::id::Id;
+use crate::pack::PackBuilder;
+use crate::{Error, ErrorKind, Result};
+
+/// The default level; restic's too.
+const LEVEL: i32 = 3;
+/// No blob is larger when decompressed, whatever a damaged or hostile index says.
+const MAX_BLOB: u32 = 512 * 1024 * 1024;
+
+/// Compresses and encrypts the blobs of one thread.
+pub struct Encoder {
+    compressor: Compressor<'static>,
+    compressed: Vec<u8>,
+    verifier: Decoder,
+}
+
+impl Encoder {
+    /// An encoder with a zstd context of its own.
+    pub fn new() -> Result<Self> {
+        let compressor =
+            Compressor::new(LEVEL).map_err(|error| Error::io("cannot start zstd", error))?;
+        Ok(Self {
+            compressor,
+            compressed: Vec::new(),
+            verifier: Decoder::new()?,
+        })
+    }
+
+    /// Compresses `content` for [`Compressed::add_to`].
+    pub fn compress<'e>(&'e mut self, content: &'e [u8]) -> Result<Compressed<'e>> {
+        self.compressed.clear();
+        self.compressed
+            .reserve(zstd::zstd_safe::compress_bound(content.len()));
+        let length = self
+            .compressor
+            .compress_to_buffer(content, &mut self.compressed)
+            .map_err(|error| Error::io("cannot compress", error))?;
+        let verifier = &mut self.verifier;
+        Ok(if length < content.len() {
+            let plain_length = u32::try_from(content.len())
+                .map_err(|_| Error::new(ErrorKind::Unsupported, "a blob of more than 4 GiB"))?;
+            Compressed {
+                bytes: &self.compressed,
+                plain_length: Some(plain_length),
+                verifier,
+            }
+        } else {
+            Compressed {
+                bytes: content,
+                plain_length: None,
+                verifier,
+            }
+        })
+    }
+}
+
+/// A blob that is ready to be encrypted for one or more packs.
+pub struct Compressed<'e> {
+    bytes: &'e [u8],
+    plain_length: Option<u32>,
+    verifier: &'e mut Decoder,
+}
+
+impl Compressed<'_> {
+    /// Appends the blob to `pack`, then reads it back from there: what leaves this machine is proven to give `id` again.
+    /// Returns the encrypted length.
+    pub fn add_to(
+        &mut self,
+        pack: &mut PackBuilder,
+        key: &MasterKey,
+        blob_type: BlobType,
+        id: Id,
+    ) -> Result<u64> {
+        let sealed = pack.add(key, blob_type, id, self.bytes, self.plain_length)?;
+        self.verifier
+            .decode(key, &id, self.plain_length, sealed)
+            .map_err(|error| {
+                error
+                    .on(format!("a blob that was just encrypted ({})", id.short()))
+                    .hint("memory or CPU of this machine may be faulty: run a memory test")
+            })?;
+        Ok(sealed.len() as u64)
+    }
+}
+
+/// Decrypts, decompresses and verifies the blobs of one thread.
+pub struct Decoder {
+    decompressor: Decompressor<'static>,
+    opened: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder with a zstd context of its own.
+    pub fn new() -> Result<Self> {
+        let decompressor =
+            Decompressor::new().map_err(|error| Error::io("cannot start zstd", error))?;
+        Ok(Self {
+            decompressor,
+            opened: Vec::new(),
+            plain: Vec::new(),
+        })
+    }
+
+    /// The plain content of a blob, whose encrypted bytes are `sealed`. Never returns bytes that do not hash to `id`.
+    pub fn decode(
+        &mut self,
+        key: &MasterKey,
+        id: &Id,
+        uncompressed_length: Option<u32>,
+        sealed: &[u8],
+    ) -> Result<&[u8]> {
+        key.open_into(sealed, &mut self.opened)?;
+        let content = match uncompressed_length {
+            None => &self.opened,
+            Some(length) => {
+                decompress(
+                    &mut self.decompressor,
+                    &self.opened,
+                    length,
+                    &mut self.plain,
+                )?;
+                &self.plain
+            }
+        };
+        if Id::of(content) != *id {
+            return Err(Error::corrupted("its content does not match its id"));
+        }
+        Ok(content)
+    }
+
+    /// As [`decode`](Self::decode), for a blob whose pack is in `pack_bytes` from offset `start` on.
+    pub fn decode_from(
+        &mut self,
+        key: &MasterKey,
+        blob: &PackedBlob,
+        pack_bytes: &[u8],
+        start: u64,
+    ) -> Result<&[u8]> {
+        let sealed = u64::from(blob.offset)
+            .checked_sub(start)
+            .and_then(|from| pack_bytes.get(from as usize..)?.get(..blob.length as usize))
+            .ok_or_else(|| Error::corrupted("the pack ends before it"))?;
+        self.decode(key, &blob.id, blob.uncompressed_length, sealed)
+    }
+}
+
+fn decompress(
+    decompressor: &mut Decompressor<'_>,
+    compressed: &[u8],
+    length: u32,
+    plain: &mut Vec<u8>,
+) -> Result<()> {
+    if length > MAX_BLOB {
+        return Err(Error::corrupted(format!(
+            "claims to be {length} bytes long"
+        )));
+    }
+    plain.clear();
+    plain.reserve(length as usize);
+    let written = decompressor
+        .decompress_to_buffer(compressed, plain)
+        .map_err(|error| Error::corrupted(format!("cannot be decompressed: {error}")))?;
+    if written != length as usize {
+        return Err(Error::corrupted(format!(
+            "is {written} bytes long where {length} were expected"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::Buffer;
+
+    fn round_trip(content: &[u8]) -> (usize, Vec<u8>) {
+        let key = MasterKey::generate();
+        let mut pack = PackBuilder::new(Buffer::default());
+        let id = Id::of(content);
+        let mut encoder = Encoder::new().expect("encoder");
+        let mut compressed = encoder.compress(content).expect("compressed");
+        compressed
+            .add_to(&mut pack, &key, BlobType::Data, id)
+            .expect("added");
+        let pack = pack.finish(&key).expect("finished");
+        let blob = pack.blobs[0];
+        let mut decoder = Decoder::new().expect("decoder");
+        let plain = decoder
+            .decode_from(&key, &blob, &pack.bytes, 0)
+            .expect("decoded")
+            .to_vec();
+        (blob.length as usize, plain)
+    }
+
+    #[test]
+    fn compressible_content_gets_shorter_and_comes_back() {
+        let content = b"a backup is only as good as its restore. ".repeat(1000);
+        let (length, plain) = round_trip(&content);
+        assert!(length < 1000, "{length} bytes");
+        assert_eq!(plain, content);
+    }
+
+    #[test]
+    fn incompressible_content_is_stored_as_it_is() {
+        let content: Vec<u8> = (0_u32..64)
+            .flat_map(|n| *Id::of(&n.to_le_bytes()).as_bytes())
+            .collect();
+        let (length, plain) = round_trip(&content);
+        assert_eq!(
+            (length, plain),
+            (content.len() + crate::crypto::OVERHEAD, content)
+        );
+    }
+
+    #[test]
+    fn a_wrong_length_or_id_is_an_error() {
+        let key = MasterKey::generate();
+        let content = b"content ".repeat(100);
+        let mut pack = PackBuilder::new(Buffer::default());
+        let mut encoder = Encoder::new().expect("encoder");
+        let mut compressed = encoder.compress(&content).expect("compressed");
+        let id = Id::of(&content);
+        compressed
+            .add_to(&mut pack, &key, BlobType::Data, id)
+            .expect("added");
+        let pack = pack.finish(&key).expect("finished");
+        let blob = pack.blobs[0];
+        let mut decoder = Decoder::new().expect("decoder");
+        let mut check = |blob: PackedBlob, expected: &str| {
+            let error = decoder
+                .decode_from(&key, &blob, &pack.bytes, 0)
+                .expect_err("an error");
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        check(
+            PackedBlob {
+                uncompressed_length: Some(801),
+                ..blob
+            },
+            "is 800 bytes long where 801",
+        );
+        check(
+            PackedBlob {
+                uncompressed_length: Some(799),
+                ..blob
+            },
+            "cannot be decompressed",
+        );
+        check(
+            PackedBlob {
+                uncompressed_length: Some(u32::MAX),
+                ..blob
+            },
+            "claims to be",
+        );
+        check(
+            PackedBlob {
+                id: Id::of(b"x"),
+                ..blob
+            },
+            "does not match its id",
+        );
+        check(
+            PackedBlob {
+                offset: u32::MAX,
+                ..blob
+            },
+            "the pack ends before it",
+        );
+    }
+}

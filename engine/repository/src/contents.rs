@@ -1,0 +1,166 @@
+//! What one snapshot holds: its manifest, its directories and files.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::backup::manifest::{self, Manifest};
+use crate::blob::BlobType;
+use crate::blobs::BlobReader;
+use crate::id::Id;
+use crate::prefetch::Prefetch;
+use crate::snapshot::Snapshot;
+use crate::tree::{Node, NodeType, Tree};
+use crate::{Error, ErrorKind, Result};
+
+/// A snapshot opened for reading.
+pub struct Contents {
+    reader: Arc<BlobReader>,
+    id: Id,
+    manifest: Option<Manifest>,
+    root: Node,
+}
+
+/// A node and where it is, `/`-separated and relative to where the walk began. Any bytes.
+pub struct Found {
+    /// Empty for the node that the walk began at.
+    pub path: Vec<u8>,
+    /// The node.
+    pub node: Node,
+}
+
+impl Contents {
+    /// Reads the root tree and, in a snapshot of ours, the manifest. A snapshot that stock restic made has none: its root is what restic
+    /// backed up.
+    pub fn open(reader: Arc<BlobReader>, id: Id, snapshot: &Snapshot) -> Result<Self> {
+        let tree = reader.tree(&snapshot.tree)?;
+        let manifest = read_manifest(&reader, &tree)?;
+        let mut whole = Node::new("", NodeType::Dir);
+        whole.set_permissions(0o755);
+        whole.subtree = Some(snapshot.tree);
+        let root = match &manifest {
+            None => whole,
+            Some(manifest) => tree
+                .find(manifest.source.as_bytes())
+                .cloned()
+                .ok_or_else(|| {
+                    Error::corrupted(format!("has no directory '{}'", manifest.source))
+                        .on(format!("snapshot {}", id.short()))
+                })?,
+        };
+        Ok(Self {
+            reader,
+            id,
+            manifest,
+            root,
+        })
+    }
+
+    /// The snapshot's id.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Reads its blobs.
+    pub fn reader(&self) -> &Arc<BlobReader> {
+        &self.reader
+    }
+
+    /// What the backup is, unless stock restic made it.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// The source's own directory.
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// The node at a path relative to the source; `""` is the root.
+    pub fn find(&self, path: &str) -> Result<Node> {
+        let missing = || {
+            Error::new(ErrorKind::NotFound, format!("no '{path}' in this backup"))
+                .hint("paths are relative to the source, without a leading '/'")
+        };
+        let mut node = self.root.clone();
+        for name in path.split('/').filter(|name| !matches!(*name, "" | ".")) {
+            let tree = self.reader.tree(&node.subtree.ok_or_else(missing)?)?;
+            node = tree.find(name.as_bytes()).cloned().ok_or_else(missing)?;
+        }
+        Ok(node)
+    }
+
+    /// Everything from `node` on, parents before children, in path order.
+    pub fn walk(&self, node: Node) -> Walk {
+        Walk {
+            reader: Arc::clone(&self.reader),
+            open: vec![Found {
+                path: Vec::new(),
+                node,
+            }],
+        }
+    }
+
+    /// Writes a file's content.
+    pub fn copy_file(&self, node: &Node, out: &mut dyn Write) -> Result<u64> {
+        let ids: Vec<Id> = node.content.iter().flatten().copied().collect();
+        let mut written = 0;
+        for content in Prefetch::new(Arc::clone(&self.reader), ids.into_iter().map(Ok)) {
+            let content = content?;
+            out.write_all(&content)
+                .map_err(|error| Error::io("cannot write", error))?;
+            written += content.len() as u64;
+        }
+        Ok(written)
+    }
+}
+
+/// Iterates over a tree, depth first.
+pub struct Walk {
+    reader: Arc<BlobReader>,
+    open: Vec<Found>,
+}
+
+impl Iterator for Walk {
+    type Item = Result<Found>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let found = self.open.pop()?;
+        if let Some(subtree) = found.node.subtree {
+            match self.reader.tree(&subtree) {
+                Err(error) => return Some(Err(error)),
+                Ok(tree) => {
+                    let below = tree.nodes.into_iter().rev().map(|node| {
+                        let mut path = found.path.clone();
+                        if !path.is_empty() {
+                            path.push(b'/');
+                        }
+                        path.extend_from_slice(&node.name);
+                        Found { path, node }
+                    });
+                    self.open.extend(below);
+                }
+            }
+        }
+        Some(Ok(found))
+    }
+}
+
+fn read_manifest(reader: &BlobReader, root: &Tree) -> Result<Option<Manifest>> {
+    let Some(directory) = root
+        .find(manifest::DIRECTORY.as_bytes())
+        .and_then(|node| node.subtree)
+    else {
+        return Ok(None);
+    };
+    let tree = reader.tree(&directory)?;
+    let Some(file) = tree.find(manifest::FILE.as_bytes()) else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    for id in file.content.iter().flatten() {
+        bytes.extend_from_slice(&reader.read(BlobType::Data, id)?);
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        Error::corrupted(format!("manifest.json cannot be read: {error}")).caused_by(error)
+    })
+}

@@ -1,0 +1,163 @@
+//! A backup being given back to its source: the entries, their content, and whole directories written natively.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::contents::{Contents, Walk};
+use crate::id::Id;
+use crate::prefetch::Prefetch;
+use crate::progress::Progress;
+use crate::restore::{RestoreOptions, restore_tree};
+use crate::source::{Attributes, Entry, Extraction, Feed, Reader, Summary};
+use crate::tree::NodeType;
+use crate::{Error, ErrorKind, Result};
+
+/// The feed of one snapshot.
+pub struct SnapshotFeed {
+    contents: Arc<Contents>,
+    progress: Arc<Progress>,
+    /// Only these; empty for all.
+    paths: Vec<String>,
+    walk: Mutex<Walk>,
+}
+
+impl SnapshotFeed {
+    /// Feeds what `contents` holds below `paths`, or all of it where there are none.
+    pub fn new(contents: Arc<Contents>, paths: Vec<String>, progress: Arc<Progress>) -> Self {
+        let walk = Mutex::new(contents.walk(contents.root().clone()));
+        Self {
+            contents,
+            progress,
+            paths,
+            walk,
+        }
+    }
+
+    fn entry(&self, path: String, node: &crate::tree::Node) -> Entry {
+        let streams = self.contents.manifest().map(|manifest| &manifest.streams);
+        let stream = streams.and_then(|streams| streams.get(&path));
+        Entry {
+            size: Some(node.size),
+            modified: Some(node.mtime.as_nanoseconds()),
+            mode: Some(node.permissions()),
+            fingerprint: stream.and_then(|stream| stream.fingerprint.clone()),
+            path,
+        }
+    }
+}
+
+impl Feed for SnapshotFeed {
+    fn attributes(&self) -> Attributes {
+        let attributes = self
+            .contents
+            .manifest()
+            .map(|manifest| &manifest.attributes);
+        attributes
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    }
+
+    fn next(&self, max: u32) -> Result<Vec<Entry>> {
+        let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = Vec::new();
+        while entries.len() < max as usize
+            && let Some(found) = walk.next().transpose()?
+        {
+            // A name that is no UTF-8 cannot be told to a plugin; `extract` restores it all the same.
+            if let Ok(path) = String::from_utf8(found.path)
+                && found.node.node_type == NodeType::File
+                && is_selected(&self.paths, &path)
+            {
+                entries.push(self.entry(path, &found.node));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Reader>> {
+        let node = self.contents.find(path)?;
+        let content = node.content.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "is no regular file of this backup").on(path)
+        })?;
+        let ids: Ids = content.into_iter().map(Ok).collect::<Vec<_>>().into_iter();
+        Ok(Box::new(FileReader {
+            chunks: Prefetch::new(Arc::clone(self.contents.reader()), ids),
+            chunk: Bytes::new(),
+            progress: Arc::clone(&self.progress),
+        }))
+    }
+
+    fn extract(&self, path: &str, extraction: &Extraction) -> Result<Summary> {
+        let options = RestoreOptions {
+            target: extraction.target.clone(),
+            conflict: extraction.on_conflict,
+            delete_extra: extraction.delete_extra,
+            paths: self.paths.clone(),
+        };
+        let root = self.contents.find(path)?;
+        let report = restore_tree(&self.contents, root, &options, &self.progress)?;
+        for problem in &report.problems {
+            self.progress
+                .warn(format!("{}: {}", problem.path, problem.message));
+        }
+        Ok(report.summary)
+    }
+}
+
+type Ids = std::vec::IntoIter<Result<Id>>;
+
+struct FileReader {
+    chunks: Prefetch<Ids>,
+    chunk: Bytes,
+    progress: Arc<Progress>,
+}
+
+impl Reader for FileReader {
+    fn read(&mut self, max: usize) -> Result<Bytes> {
+        self.progress.check_cancelled()?;
+        while self.chunk.is_empty() {
+            match self.chunks.next().transpose()? {
+                Some(chunk) => self.chunk = chunk.into(),
+                None => return Ok(Bytes::new()),
+            }
+        }
+        let count = max.min(self.chunk.len());
+        self.progress.advance(count as u64, 0);
+        Ok(self.chunk.split_to(count))
+    }
+}
+
+/// Whether `path` is one of `paths` or below one, or there is no choice.
+pub(crate) fn is_selected(paths: &[String], path: &str) -> bool {
+    paths.is_empty()
+        || paths.iter().any(|selected| {
+            let selected = selected.trim_matches('/');
+            path.strip_prefix(selected)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selected.is_empty())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_selects_itself_and_what_is_below() {
+        let check = |selected: &str, path: &str, expected: bool| {
+            assert_eq!(
+                is_selected(&[selected.to_owned()], path),
+                expected,
+                "{selected} {path}"
+            );
+        };
+        check("a/b", "a/b", true);
+        check("a/b", "a/b/c", true);
+        check("/a/b/", "a/b/c", true);
+        check("a/b", "a/bc", false);
+        check("a/b", "a", false);
+        assert!(is_selected(&[], "anything"));
+    }
+}
