@@ -1,7 +1,10 @@
 //! `cargo xtask`: set-up, components, demo, tests, benchmarks. Everything that is not `cargo build`.
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 
+mod bench;
+mod compare;
 mod debian;
+mod engine;
 mod error;
 mod packages;
 mod plugins;
@@ -19,6 +22,14 @@ const USAGE: &str = "\
 cargo xtask toolchain            makes the target wasm32-wasip2 ready (every other command does that, too)
 cargo xtask plugins [--guests]   builds the plugins, and with --guests what tests of the host run
 cargo xtask test [ARGUMENT…]     runs every test; arguments are passed on to cargo test
+cargo xtask bench volume [OPTION…]
+                                 measures strongroom and its peers on a volume of about 3 GB
+  --scale F                      a volume of another size, such as 0.1
+  --rounds N                     how often everything is measured (3)
+  --dir DIR                      where the volume and the repositories are put (target/bench)
+  --tools A,B                    of strongroom, restic, rustic, borg; all that are there if not given
+  --json FILE                    writes the figures there, too
+  --install-peers                installs rustic (from crates.io) and borg (Debian) first
 ";
 
 fn main() -> ExitCode {
@@ -52,6 +63,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             }
         }
         "test" => return test::run(&workspace, rest),
+        "bench" => bench::run(&workspace, rest)?,
         "help" | "--help" | "-h" => print!("{USAGE}"),
         other => {
             return Err(

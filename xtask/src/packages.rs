@@ -22,6 +22,12 @@ const FOR_TESTS: [Need; 3] = [
     ("getfacl", "acl"),
 ];
 
+/// What benchmarks compare with, beside rustic, which Debian does not have.
+const FOR_BENCHMARKS: [Need; 2] = [("restic", "restic"), ("borg", "borgbackup")];
+
+/// The version of rustic that benchmarks compare with.
+const RUSTIC: &str = "0.11.4";
+
 /// A restic that is installed or unpacked.
 #[derive(Debug, Clone)]
 pub(crate) struct Restic {
@@ -109,6 +115,36 @@ pub(crate) fn restics(workspace: &Workspace) -> (Vec<Restic>, Option<String>) {
     restics.sort_by_key(|restic| numbers(&restic.version));
     restics.dedup_by(|a, b| a.version == b.version);
     (restics, missing)
+}
+
+/// A peer in benchmarks: in the folder where they are installed by us, in `PATH`, or where cargo installs.
+pub(crate) fn find_peer(workspace: &Workspace, program: &str) -> Option<PathBuf> {
+    let installed = workspace.target("peers/bin");
+    let cargo = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo/bin"));
+    let folders: Vec<PathBuf> = [Some(installed), cargo].into_iter().flatten().collect();
+    process::find(program, &folders)
+}
+
+/// Installs the peers of benchmarks that are not there: borg from Debian, rustic from crates.io.
+pub(crate) fn install_peers(workspace: &Workspace) -> Result<()> {
+    install_missing(&FOR_BENCHMARKS)?;
+    if find_peer(workspace, "rustic").is_some() {
+        return Ok(());
+    }
+    say(&format!("building rustic {RUSTIC} (about eight minutes)"));
+    let mut cargo = workspace.cargo();
+    cargo
+        .args([
+            "install",
+            "--locked",
+            "--quiet",
+            "--version",
+            RUSTIC,
+            "rustic-rs",
+            "--root",
+        ])
+        .arg(workspace.target_folder("peers")?);
+    process::run(&mut cargo)
 }
 
 /// The restic of Debian's sid, which is linked statically and runs anywhere; unpacked once, and kept.
