@@ -14,7 +14,7 @@ const LEVEL: i32 = 3;
 const MAX_BLOB: u32 = 512 * 1024 * 1024;
 
 /// Compresses and encrypts the blobs of one thread.
-pub struct Encoder {
+pub(crate) struct Encoder {
     compressor: Compressor<'static>,
     compressed: Vec<u8>,
     verifier: Decoder,
@@ -22,7 +22,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder with a zstd context of its own.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let compressor =
             Compressor::new(LEVEL).map_err(|error| Error::io("cannot start zstd", error))?;
         Ok(Self {
@@ -33,7 +33,7 @@ impl Encoder {
     }
 
     /// Compresses `content` for [`Compressed::add_to`].
-    pub fn compress<'e>(&'e mut self, content: &'e [u8]) -> Result<Compressed<'e>> {
+    pub(crate) fn compress<'e>(&'e mut self, content: &'e [u8]) -> Result<Compressed<'e>> {
         self.compressed.clear();
         self.compressed
             .reserve(zstd::zstd_safe::compress_bound(content.len()));
@@ -61,7 +61,7 @@ impl Encoder {
 }
 
 /// A blob that is ready to be encrypted for one or more packs.
-pub struct Compressed<'e> {
+pub(crate) struct Compressed<'e> {
     bytes: &'e [u8],
     plain_length: Option<u32>,
     verifier: &'e mut Decoder,
@@ -70,7 +70,7 @@ pub struct Compressed<'e> {
 impl Compressed<'_> {
     /// Appends the blob to `pack`, then reads it back from there: what leaves this machine is proven to give `id` again.
     /// Returns the encrypted length.
-    pub fn add_to(
+    pub(crate) fn add_to(
         &mut self,
         pack: &mut PackBuilder,
         key: &MasterKey,
@@ -90,7 +90,7 @@ impl Compressed<'_> {
 }
 
 /// Decrypts, decompresses and verifies the blobs of one thread.
-pub struct Decoder {
+pub(crate) struct Decoder {
     decompressor: Decompressor<'static>,
     opened: Vec<u8>,
     plain: Vec<u8>,
@@ -98,7 +98,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// A decoder with a zstd context of its own.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let decompressor =
             Decompressor::new().map_err(|error| Error::io("cannot start zstd", error))?;
         Ok(Self {
@@ -109,7 +109,7 @@ impl Decoder {
     }
 
     /// The plain content of a blob, whose encrypted bytes are `sealed`. Never returns bytes that do not hash to `id`.
-    pub fn decode(
+    pub(crate) fn decode(
         &mut self,
         key: &MasterKey,
         id: &Id,
@@ -136,7 +136,7 @@ impl Decoder {
     }
 
     /// As [`decode`](Self::decode), for a blob whose pack is in `pack_bytes` from offset `start` on.
-    pub fn decode_from(
+    pub(crate) fn decode_from(
         &mut self,
         key: &MasterKey,
         blob: &PackedBlob,

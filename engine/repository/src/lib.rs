@@ -16,8 +16,10 @@ pub mod contents;
 pub mod crypto;
 pub mod destination;
 mod error;
+pub mod exclude;
 pub mod feed;
 pub mod file;
+pub mod holes;
 mod id;
 pub mod identity;
 pub mod index;
@@ -41,6 +43,7 @@ pub mod tar;
 pub mod testing;
 mod time;
 pub mod tree;
+pub mod walk;
 
 pub use blob::{BlobType, PackedBlob};
 pub use destination::Destination;

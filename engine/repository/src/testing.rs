@@ -1,7 +1,9 @@
-//! Destinations for tests: one in memory, whose operations can be made to fail, and one over a folder, where restic can look.
+//! For tests: destinations in memory, whose operations can be made to fail, and over a folder; and the real restic, which looks there.
 
 mod directory;
 mod memory;
+mod restic;
 
 pub use directory::DirectoryDestination;
 pub use memory::{Call, Fault, MemoryDestination, Operation};
+pub use restic::Restic;

@@ -127,6 +127,25 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    /// A loop, not recursion, where a failed run drops a path of thousands of levels.
+    fn drop(&mut self) {
+        let mut home = take_home(self);
+        while let Some(Home::Directory(directory)) = home {
+            home = Arc::into_inner(directory).and_then(|mut last| take_home(&mut last));
+        }
+    }
+}
+
+fn take_home(directory: &mut Directory) -> Option<Home> {
+    directory
+        .state
+        .get_mut()
+        .unwrap_or_else(PoisonError::into_inner)
+        .home
+        .take()
+}
+
 fn complete_home(directory: &Directory) -> Result<Home> {
     let mut state = directory
         .state

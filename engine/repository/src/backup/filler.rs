@@ -8,9 +8,9 @@ use rustix::io::{Errno, read};
 
 use super::file::FileInProgress;
 use super::pipeline::Shared;
+use crate::Result;
 use crate::buffer::Buffer;
 use crate::chunker::{MAX_SIZE, MIN_SIZE};
-use crate::{Error, Result};
 
 /// A slab holds the longest chunk.
 pub(crate) const SLAB_SIZE: usize = MAX_SIZE;
@@ -180,14 +180,4 @@ impl Filler {
             _ => Ok(()),
         }
     }
-
-    /// Whether chunks wait to be sent.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
-}
-
-/// An error while reading a file, from the system's number.
-pub(crate) fn read_error(errno: Errno) -> Error {
-    Error::io("cannot be read", errno.into())
 }

@@ -6,6 +6,7 @@ use super::pipeline::Shared;
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
 use crate::id::Id;
+use crate::metadata::Metadata;
 use crate::tree::{Node, NodeType, Tree};
 
 /// Looks up nodes of the parent. Whatever it cannot read counts as changed: a damaged parent costs time, never a backup.
@@ -79,9 +80,8 @@ impl ParentTrees {
 
 /// Whether a file looks the same as when the parent was made. Whoever changes a file and hides it from size, both times and inode number
 /// has to ask for a full backup.
-pub(crate) fn looks_unchanged(now: &Node, before: &Node) -> bool {
-    now.node_type == NodeType::File
-        && before.node_type == NodeType::File
+pub(crate) fn looks_unchanged(now: &Metadata, before: &Node) -> bool {
+    before.node_type == NodeType::File
         && now.size == before.size
         && now.mtime == before.mtime
         && now.ctime == before.ctime

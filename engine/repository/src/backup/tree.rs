@@ -1,16 +1,318 @@
-//! stub being written
-use super::parent::ParentTrees;
-use super::pipeline::Shared;
-use super::stats::Stats;
-use crate::tree::Node;
-use crate::{Result, source};
+//! A host directory in, its node out: walks, recognises what has not changed, and has the readers read the rest.
+
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::directory::{Directory, Home};
+use super::parent::{ParentTrees, looks_unchanged};
+use super::pipeline::{Shared, reader_count};
+use super::reader::{FileTask, Readers};
+use super::sink::wait_for_node;
+use super::stats::Stats;
+use super::storer::Storer;
+use crate::metadata::{Metadata, NodeReader};
+use crate::source;
+use crate::tree::{Node, NodeType, Tree};
+use crate::walk::{self, DirectoryState, Found, Walk};
+use crate::{Error, Result};
+
+/// Files that wait for a reader. Each may keep its directory open, and a process may have 1024 files open.
+const WAITING_FILES: usize = 256;
+/// Threads that list directories ahead of the one that goes through them.
+const WALK_HELPERS: usize = 1;
+
+/// Backs up the directory `tree.root`. `before` is its node in the parent. The result has no name yet.
 pub(crate) fn archive_tree(
-    _: &Arc<Shared>,
-    _: &source::Tree,
-    _: Option<&Node>,
-    _: Option<&ParentTrees>,
-    _: &Arc<Stats>,
+    shared: &Arc<Shared>,
+    tree: &source::Tree,
+    before: Option<&Node>,
+    parent: Option<&ParentTrees>,
+    stats: &Arc<Stats>,
 ) -> Result<Node> {
-    Err(crate::Error::cancelled())
+    let walk = Walk::start(tree, WALK_HELPERS)?;
+    let (tasks, waiting) = bounded(WAITING_FILES);
+    let readers = Readers {
+        shared: Arc::clone(shared),
+        stats: Arc::clone(stats),
+        nodes: NodeReader::new(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..reader_count() {
+            let (readers, waiting) = (&readers, waiting.clone());
+            scope.spawn(move || readers.run(&waiting));
+        }
+        drop(waiting);
+        let (sender, finished) = channel();
+        let mut archiver = Archiver {
+            walk: &walk,
+            readers: &readers,
+            parent,
+            tasks,
+            storer: Storer::new(shared),
+            open: Vec::new(),
+        };
+        let walked = archiver.begin(before, sender).and_then(|()| archiver.go());
+        // Without it the readers would wait for more.
+        drop(archiver);
+        shared.failure.explain(walked)?;
+        wait_for_node(&finished, shared)
+    })
+}
+
+/// Goes through the directories, one at a time.
+struct Archiver<'a> {
+    walk: &'a Walk,
+    readers: &'a Readers,
+    parent: Option<&'a ParentTrees>,
+    tasks: Sender<FileTask>,
+    storer: Storer,
+    /// Directories that were found and not entered, the next one last.
+    open: Vec<Unentered>,
+}
+
+/// A directory that was found in another one.
+struct Unentered {
+    directory: walk::Directory,
+    own: Node,
+    home: Home,
+    /// Its tree in the parent.
+    previous: Option<crate::Id>,
+}
+
+impl Archiver<'_> {
+    fn begin(
+        &mut self,
+        before: Option<&Node>,
+        root: std::sync::mpsc::Sender<Option<Node>>,
+    ) -> Result<()> {
+        let directory = self.walk.root().clone();
+        let opened = self.walk.open(&directory)?;
+        let own = match before {
+            Some(before) if is_same_entry(self.walk.root_metadata(), before) => before.clone(),
+            _ => self.node(&opened, b".", self.walk.root_metadata(), "")?,
+        };
+        let previous = before.and_then(|node| node.subtree);
+        self.open.push(Unentered {
+            directory,
+            own,
+            home: Home::Waiting(root),
+            previous,
+        });
+        Ok(())
+    }
+
+    fn go(&mut self) -> Result<()> {
+        while let Some(next) = self.open.pop() {
+            self.readers.shared.check()?;
+            self.enter(next)?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, next: Unentered) -> Result<()> {
+        let listing = self.walk.list(&next.directory);
+        for problem in listing.problems {
+            let path = String::from_utf8_lossy(&problem.path).into_owned();
+            self.readers
+                .stats
+                .unreadable(path, problem.error.message().to_owned());
+        }
+        match listing.state {
+            DirectoryState::Excluded | DirectoryState::Vanished => {
+                return next.home.fill(None, &mut self.storer);
+            }
+            DirectoryState::Listed
+            | DirectoryState::Unreadable
+            | DirectoryState::OtherFileSystem => {}
+        }
+        let before = self.parent.and_then(|parent| parent.tree(next.previous));
+        let assembled = Directory::new(
+            next.own,
+            next.home,
+            next.previous,
+            listing.entries.len(),
+            &self.readers.stats,
+        );
+        let mut here = Here {
+            directory: &next.directory,
+            opened: None,
+            assembled: &assembled,
+            before,
+        };
+        let first = self.open.len();
+        for found in listing.entries {
+            self.take(found, &mut here)?;
+        }
+        // The last one is entered first.
+        self.open.get_mut(first..).unwrap_or_default().reverse();
+        assembled.close(&mut self.storer)
+    }
+
+    /// Deals with one entry.
+    fn take(&mut self, found: Found, here: &mut Here<'_>) -> Result<()> {
+        let before = here.before.as_ref().and_then(|tree| tree.find(&found.name));
+        let before = before
+            .filter(|node| is_same_entry(&found.metadata, node))
+            .cloned();
+        match found.directory {
+            Some(_) => self.take_directory(found, before, here),
+            None if found.metadata.node_type() == NodeType::File => {
+                self.take_file(found, before, here)
+            }
+            None => {
+                let node = match before {
+                    Some(node) => Some(node),
+                    None => self.node_or_problem(&found, here)?,
+                };
+                if let Some(node) = node {
+                    self.readers.stats.file(0);
+                    here.assembled.add(node);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn take_directory(
+        &mut self,
+        found: Found,
+        before: Option<Node>,
+        here: &mut Here<'_>,
+    ) -> Result<()> {
+        let previous = here
+            .before
+            .as_ref()
+            .and_then(|tree| tree.find(&found.name)?.subtree);
+        let own = match before {
+            Some(node) => Some(node),
+            None => self.node_or_problem(&found, here)?,
+        };
+        let Some(directory) = found.directory else {
+            return Ok(());
+        };
+        match own {
+            Some(own) => {
+                let home = here.assembled.expect();
+                self.open.push(Unentered {
+                    directory,
+                    own,
+                    home,
+                    previous,
+                });
+            }
+            None => self.walk.skip(&directory),
+        }
+        Ok(())
+    }
+
+    fn take_file(&mut self, found: Found, before: Option<Node>, here: &mut Here<'_>) -> Result<()> {
+        let in_parent = here
+            .before
+            .as_ref()
+            .is_some_and(|tree| tree.find(&found.name).is_some());
+        let same = before.filter(|node| {
+            looks_unchanged(&found.metadata, node)
+                && self
+                    .parent
+                    .is_some_and(|parent| parent.content_is_everywhere(node))
+        });
+        if let Some(node) = same {
+            let figures = source::Summary {
+                files: 1,
+                bytes: node.size,
+                new_bytes: 0,
+            };
+            self.readers.stats.carried(&figures);
+            self.readers.shared.progress.advance(node.size, 1);
+            here.assembled.add(node);
+            return Ok(());
+        }
+        let path = here.path_of(&found);
+        let directory = match here.open(self.walk) {
+            Ok(directory) => directory,
+            Err(error) => {
+                self.readers
+                    .stats
+                    .unreadable(path, error.message().to_owned());
+                return Ok(());
+            }
+        };
+        let task = FileTask {
+            directory,
+            name: found.name.into(),
+            path,
+            metadata: found.metadata,
+            in_parent,
+            home: here.assembled.expect(),
+        };
+        self.tasks.send(task).map_err(|_| Error::cancelled())
+    }
+
+    /// The node of an entry, or its place in the list of what could not be read.
+    fn node_or_problem(&mut self, found: &Found, here: &mut Here<'_>) -> Result<Option<Node>> {
+        let path = here.path_of(found);
+        let node = here
+            .open(self.walk)
+            .and_then(|opened| self.node(&opened, &found.name, &found.metadata, &path));
+        match node {
+            Ok(node) => Ok(Some(node)),
+            Err(error) => {
+                self.readers
+                    .stats
+                    .unreadable(path, error.message().to_owned());
+                Ok(None)
+            }
+        }
+    }
+
+    fn node(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        metadata: &Metadata,
+        path: &str,
+    ) -> Result<Node> {
+        let (node, problem) = self.readers.nodes.node(directory.as_fd(), name, metadata)?;
+        if let Some(problem) = problem {
+            self.readers
+                .stats
+                .unreadable(path.to_owned(), problem.message().to_owned());
+        }
+        Ok(node)
+    }
+}
+
+/// The directory in hand.
+struct Here<'a> {
+    directory: &'a walk::Directory,
+    /// Only where something in it has to be read.
+    opened: Option<Arc<OwnedFd>>,
+    assembled: &'a Arc<Directory>,
+    before: Option<Tree>,
+}
+
+impl Here<'_> {
+    fn open(&mut self, walk: &Walk) -> Result<Arc<OwnedFd>> {
+        if let Some(opened) = &self.opened {
+            return Ok(Arc::clone(opened));
+        }
+        let opened = Arc::new(walk.open(self.directory)?);
+        self.opened = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn path_of(&self, found: &Found) -> String {
+        String::from_utf8_lossy(&self.directory.path_of(&found.name)).into_owned()
+    }
+}
+
+/// Whether owner, mode, links and extended attributes are certainly as they were: each change of them sets the inode's time.
+fn is_same_entry(now: &Metadata, before: &Node) -> bool {
+    now.node_type() == before.node_type
+        && now.inode == before.inode
+        && now.ctime == before.ctime
+        && now.mtime == before.mtime
 }

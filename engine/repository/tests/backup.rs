@@ -1,0 +1,101 @@
+//! Backups of folders, read back with the stock restic.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Fixture, noise, restics};
+
+/// Files of all sizes: empty, one chunk, several, compressible, all zeros, doubled.
+fn fill(data: &Path) {
+    fs::create_dir_all(data.join("deep/er/and deeper")).expect("folders");
+    fs::write(data.join("empty"), "").expect("written");
+    fs::write(data.join("small"), "hello").expect("written");
+    fs::write(data.join("photo"), noise(20 << 20, 1)).expect("written");
+    fs::write(data.join("deep/twin"), noise(20 << 20, 1)).expect("written");
+    fs::write(
+        data.join("deep/er/log"),
+        b"the same line again\n".repeat(200_000),
+    )
+    .expect("written");
+    fs::write(data.join("deep/er/zeros"), vec![0; 9 << 20]).expect("written");
+    for number in 0..300_u64 {
+        let name = format!("deep/er/and deeper/{number:03}");
+        fs::write(data.join(name), noise(number as usize * 37, number + 2)).expect("written");
+    }
+}
+
+fn assert_same(left: &Path, right: &Path) {
+    let output = Command::new("diff")
+        .arg("-r")
+        .arg(left)
+        .arg(right)
+        .output()
+        .expect("diff runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+#[test]
+fn restic_checks_and_restores_what_we_wrote() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    let (report, _) = fixture.backup();
+    assert_eq!(report.summary.files, 306);
+    assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
+    for (number, restic) in restics().iter().enumerate() {
+        fixture.restic(restic, &["check", "--read-data"]);
+        let target = fixture.path(&format!("restic {number}"));
+        fixture.restic(
+            restic,
+            &["restore", "latest", "--target", &target.to_string_lossy()],
+        );
+        assert_same(&fixture.data(), &target.join("media"));
+    }
+}
+
+#[test]
+fn an_unchanged_folder_is_carried_over_unread() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    let (first, _) = fixture.backup();
+    // The photo and its twin are stored once.
+    assert!(first.summary.new_bytes < 40 << 20, "{first:?}");
+    let (second, _) = fixture.backup();
+    assert_eq!(second.counts.files_unmodified, 306, "{second:?}");
+    // The manifest alone is new, and the trees above it.
+    assert!(second.summary.new_bytes < 4096, "{second:?}");
+    assert_eq!(second.summary.bytes, first.summary.bytes);
+}
+
+#[test]
+fn only_what_changed_is_stored_again() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    fixture.backup();
+    let mut photo = noise(20 << 20, 1);
+    photo.splice(0..0, *b"a new head");
+    fs::write(fixture.data().join("photo"), photo).expect("written");
+    fs::remove_file(fixture.data().join("small")).expect("removed");
+    fs::write(fixture.data().join("new"), "new").expect("written");
+    let (report, _) = fixture.backup();
+    assert_eq!(
+        (report.counts.files_changed, report.counts.files_new),
+        (1, 1),
+        "{report:?}"
+    );
+    assert!(report.summary.new_bytes < 6 << 20, "{report:?}");
+    let restic = restics().pop().expect("restic");
+    fixture.restic(&restic, &["check", "--read-data"]);
+    let target = fixture.path("out");
+    fixture.restic(
+        &restic,
+        &["restore", "latest", "--target", &target.to_string_lossy()],
+    );
+    assert_same(&fixture.data(), &target.join("media"));
+}

@@ -1,0 +1,171 @@
+//! What the tests of this crate share: a native source over a folder, and the real `restic`.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
+use strongroom_repository::destination::Destination;
+use strongroom_repository::source::{
+    Attributes, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
+};
+use strongroom_repository::testing::DirectoryDestination;
+use strongroom_repository::{InitOptions, Progress, Repository, Result};
+
+pub const PASSWORD: &str = "correct horse";
+
+/// Backs up a folder as the volume plugin does.
+pub struct Folder(pub Tree);
+
+impl Folder {
+    pub fn new(root: &Path) -> Self {
+        Self(Tree {
+            root: root.into(),
+            ..Tree::default()
+        })
+    }
+}
+
+impl Source for Folder {
+    fn check(&mut self) -> Result<Attributes> {
+        Ok(Vec::new())
+    }
+
+    fn backup(&mut self, kind: Kind, sink: &dyn Sink) -> Result<Outcome> {
+        sink.tree("", &self.0)?;
+        Ok(Outcome {
+            kind,
+            attributes: Vec::new(),
+        })
+    }
+
+    fn restore(&mut self, _: &RestoreRequest, _: &dyn Feed) -> Result<Attributes> {
+        unreachable!("restored natively")
+    }
+}
+
+/// A repository in a temporary folder.
+pub struct Fixture {
+    pub folder: tempfile::TempDir,
+    pub repository: Arc<Repository>,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let destination = Self::destination(folder.path());
+        let options = InitOptions {
+            password: PASSWORD,
+            ..InitOptions::default()
+        };
+        let repository = Arc::new(Repository::init(destination, options).expect("a repository"));
+        std::fs::create_dir(folder.path().join("data")).expect("a folder");
+        Self { folder, repository }
+    }
+
+    fn destination(folder: &Path) -> Arc<dyn Destination> {
+        Arc::new(DirectoryDestination::new("nas", folder.join("repository")))
+    }
+
+    /// Opens it anew, as another process would.
+    pub fn reopen(&self) -> Arc<Repository> {
+        let destination = Self::destination(self.folder.path());
+        Arc::new(Repository::open(destination, PASSWORD).expect("opens"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub fn backup(&self) -> (SourceReport, Vec<Committed>) {
+        self.try_backup(&mut Folder::new(&self.data()), Kind::Incremental)
+            .expect("a backup")
+    }
+
+    pub fn try_backup(
+        &self,
+        source: &mut dyn Source,
+        kind: Kind,
+    ) -> Result<(SourceReport, Vec<Committed>)> {
+        backup_to(vec![self.reopen()], source, kind)
+    }
+
+    /// Runs the stock restic on the repository and returns what it printed; it must succeed.
+    pub fn restic(&self, program: &Path, arguments: &[&str]) -> String {
+        let output = self.restic_output(program, arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "restic {arguments:?} failed: {error}"
+        );
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    pub fn restic_output(&self, program: &Path, arguments: &[&str]) -> Output {
+        Command::new(program)
+            .arg("--no-cache")
+            .arg("-r")
+            .arg(self.path("repository"))
+            .args(arguments)
+            .env("RESTIC_PASSWORD", PASSWORD)
+            .output()
+            .expect("restic runs")
+    }
+}
+
+pub fn backup_to(
+    repositories: Vec<Arc<Repository>>,
+    source: &mut dyn Source,
+    kind: Kind,
+) -> Result<(SourceReport, Vec<Committed>)> {
+    let run = RunInfo {
+        run: "7k3m9x2p4q".into(),
+        job: "nightly".into(),
+        trigger: "on-demand".into(),
+        note: Some("first, of many".into()),
+        sources: 1,
+        program: "strongroom test".into(),
+    };
+    let info = SourceInfo {
+        name: "media".into(),
+        plugin: "volume".into(),
+        plugin_version: "0.1.0".into(),
+        method: None,
+        kind,
+    };
+    let mut session = BackupSession::begin(repositories, run, Arc::new(Progress::default()))?;
+    let report = session.add(&info, source)?;
+    Ok((report, session.commit()?))
+}
+
+/// Every version of restic that is there, the oldest first.
+pub fn restics() -> Vec<PathBuf> {
+    let listed = std::env::var("STRONGROOM_TEST_RESTIC").unwrap_or_else(|_| "restic".into());
+    let found: Vec<PathBuf> = std::env::split_paths(&listed)
+        .filter(|program| Command::new(program).arg("version").output().is_ok())
+        .collect();
+    assert!(
+        !found.is_empty(),
+        "restic is missing: install the Debian package restic"
+    );
+    found
+}
+
+/// Bytes that do not compress, the same on every machine.
+pub fn noise(length: usize, mut seed: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 8);
+    seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    while bytes.len() < length {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        bytes.extend_from_slice(&seed.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
