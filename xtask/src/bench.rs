@@ -4,10 +4,10 @@
 
 mod change;
 mod dataset;
+mod json;
 mod measure;
 mod peers;
 mod plot;
-mod random;
 mod report;
 mod rounds;
 
@@ -86,13 +86,9 @@ fn volume(workspace: &Workspace, options: &Options) -> Result<()> {
             dataset.files,
             dataset.bytes as f64 / 1e9
         ),
-        format!(
-            "{}. Bars: median of {} interleaved rounds; dots: each round.",
-            report::machine(),
-            options.rounds
-        ),
+        format!("{}. {}", json::machine(), rounds_in_words(options.rounds)),
     ];
-    let json = report::json(&results, &dataset, options.scale);
+    let json = json::document(&results, &dataset, options.scale);
     write(&results_folder.join("volume.json"), &json)?;
     write(
         &results_folder.join("volume.svg"),
@@ -141,6 +137,13 @@ impl Options {
             }
         }
         Ok(options)
+    }
+}
+
+fn rounds_in_words(rounds: usize) -> String {
+    match rounds {
+        1 => "One round.".into(),
+        _ => format!("Bars: median of {rounds} interleaved rounds. Dots: each round."),
     }
 }
 

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -26,6 +26,21 @@ pub(crate) fn trees(expected: &Path, actual: &Path) -> Result<Compared> {
     let mut buffers = (vec![0; 1 << 18], vec![0; 1 << 18]);
     folders(expected, actual, &mut compared, &mut buffers)?;
     Ok(compared)
+}
+
+/// The folder in or below `restored` that holds what `expected` holds at its top: a tool may have made the path above it, too.
+pub(crate) fn root_of(expected: &Path, restored: &Path) -> Result<PathBuf> {
+    let wanted = names(expected)?;
+    let mut folder = restored.to_path_buf();
+    loop {
+        let found = names(&folder)?;
+        match found.first() {
+            Some(only) if found != wanted && found.len() == 1 && folder.join(only).is_dir() => {
+                folder.push(only);
+            }
+            _ => return Ok(folder),
+        }
+    }
 }
 
 type Buffers = (Vec<u8>, Vec<u8>);
@@ -137,7 +152,6 @@ fn difference(path: &Path, what: &str) -> Error {
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
     /// Two equal trees, `a` and `b`, in a folder of this test's own.

@@ -4,11 +4,13 @@
 mod bench;
 mod compare;
 mod debian;
+mod demo;
 mod engine;
 mod error;
 mod packages;
 mod plugins;
 mod process;
+mod random;
 mod test;
 mod toolchain;
 mod workspace;
@@ -22,6 +24,7 @@ const USAGE: &str = "\
 cargo xtask toolchain            makes the target wasm32-wasip2 ready (every other command does that, too)
 cargo xtask plugins [--guests]   builds the plugins, and with --guests what tests of the host run
 cargo xtask test [ARGUMENT…]     runs every test; arguments are passed on to cargo test
+cargo xtask demo [--keep]        shows a backup and a restore of sample files; --keep leaves them there
 cargo xtask bench volume [OPTION…]
                                  measures strongroom and its peers on a volume of about 3 GB
   --scale F                      a volume of another size, such as 0.1
@@ -63,6 +66,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             }
         }
         "test" => return test::run(&workspace, rest),
+        "demo" => demo::run(&workspace, rest)?,
         "bench" => bench::run(&workspace, rest)?,
         "help" | "--help" | "-h" => print!("{USAGE}"),
         other => {

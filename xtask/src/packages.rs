@@ -147,6 +147,14 @@ pub(crate) fn install_peers(workspace: &Workspace) -> Result<()> {
     process::run(&mut cargo)
 }
 
+/// A restic that is there already: the installed one, else the one that was unpacked for tests.
+pub(crate) fn installed_restic(workspace: &Workspace) -> Option<PathBuf> {
+    process::find("restic", &[]).or_else(|| {
+        let unpacked = workspace.target("peers/restic/usr/bin/restic");
+        unpacked.exists().then_some(unpacked)
+    })
+}
+
 /// The restic of Debian's sid, which is linked statically and runs anywhere; unpacked once, and kept.
 fn newest_restic(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target_folder("peers")?.join("restic");

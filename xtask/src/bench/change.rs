@@ -8,8 +8,8 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, files_below};
-use super::random::Random;
 use crate::error::{Error, Result};
+use crate::random::Random;
 use crate::workspace::make_folder;
 
 /// Two of a hundred.

@@ -9,8 +9,8 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::random::{Random, Words};
 use crate::error::{Error, Result};
+use crate::random::{Random, Words};
 use crate::workspace::{make_folder, say};
 
 /// Changes whenever other files come out: a data set of another version is not taken for this one.

@@ -91,14 +91,9 @@ impl Place {
         self.work.join("log")
     }
 
-    /// The folder that holds what `data` holds, after a restore: a tool may have made the path above it, too.
+    /// Where the restore goes.
     pub(crate) fn restored(&self) -> PathBuf {
-        let folder = self.work.join("restored");
-        let nested = self.data.strip_prefix("/").map(|data| folder.join(data));
-        nested
-            .ok()
-            .filter(|nested| nested.exists())
-            .unwrap_or(folder)
+        self.work.join("restored")
     }
 }
 
@@ -170,7 +165,7 @@ impl Tool {
     /// What does `phase`.
     pub(crate) fn phase(&self, phase: Phase, place: &Place) -> Command {
         let mut command = self.command(place);
-        let target = place.work.join("restored");
+        let target = place.restored();
         // The same tree in every repository: what is below the data's root, not the path to it.
         command.current_dir(&place.data);
         match (self.kind, phase) {

@@ -119,7 +119,8 @@ fn chart(
             "<rect x=\"{start}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\" rx=\"2\" fill=\"{colour}\"/>"
         );
         let mut furthest = length;
-        for round in &rounds.rounds {
+        // A single round is the bar itself.
+        for round in rounds.rounds.iter().filter(|_| rounds.rounds.len() > 1) {
             let x = room * figure.of(round) / most;
             furthest = furthest.max(x);
             let _ = writeln!(

@@ -88,7 +88,8 @@ fn round(dataset: &Dataset, tool: &Tool, work: &Path) -> Result<Round> {
             measured.peak_bytes / 1_000_000
         ));
     }
-    let compared = compare::trees(&dataset.data(), &place.restored())
+    let restored = compare::root_of(&dataset.data(), &place.restored())?;
+    let compared = compare::trees(&dataset.data(), &restored)
         .map_err(|error| Error::new(format!("{} restored something else: {error}", tool.name)))?;
     say(&format!(
         "  the restored tree is the same: {} entries, {} bytes",

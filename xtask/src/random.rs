@@ -74,7 +74,7 @@ impl Words {
         let mut random = Random::new(1);
         while words.len() < 6_000 {
             let mut word = String::new();
-            for _ in 0..=1 + random.below(3) {
+            for _ in 0..=random.below(3) {
                 word.push_str(pick(&ONSETS, &mut random));
                 word.push_str(pick(&VOWELS, &mut random));
                 word.push_str(pick(&CODAS, &mut random));
