@@ -46,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     };
     make_folder(&demo.folder)?;
     demo.show()
-        .map_err(|error| error.hint(format!("the files are in {}", demo.folder.display())))?;
+        .map_err(|error| error.or_hint(format!("the files are in {}", demo.folder.display())))?;
     if arguments.is_empty() {
         fs::remove_dir_all(&demo.folder)
             .map_err(|e| Error::io("cannot remove", &demo.folder, &e))?;

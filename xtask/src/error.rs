@@ -28,6 +28,20 @@ impl Error {
         self
     }
 
+    /// Adds what to try next, unless that is said already.
+    pub(crate) fn or_hint(self, hint: impl Into<String>) -> Self {
+        match self.hint {
+            Some(_) => self,
+            None => self.hint(hint),
+        }
+    }
+
+    /// Says what was being done, before the message.
+    pub(crate) fn context(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// An input or output error while doing `what` (such as "cannot read") to `path`.
     pub(crate) fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
         Self::new(format!("{what} {}: {error}", path.display()))

@@ -52,9 +52,9 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
         say("rustup could not fetch it");
     }
     build_from_debian(workspace, &compiler).map_err(|error| {
-        Error::new(format!("cannot make the target {TARGET} ready: {error}")).hint(format!(
-            "install it with `rustup target add {TARGET}`, or your system's package of Rust's standard library for {TARGET}"
-        ))
+        error
+            .context(format!("cannot make the target {TARGET} ready"))
+            .or_hint(format!("`rustup target add {TARGET}`, or your system's package of Rust's standard library for {TARGET}, does"))
     })?;
     say(&format!("the target {TARGET} is ready"));
     Ok(())
@@ -108,8 +108,9 @@ fn build_from_debian(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
     let libraries = compiler.libraries();
     let objects = libraries.join("self-contained");
     // Before anything is downloaded: nobody waits a minute to hear that the last step may not be done.
-    make_folder(&objects)
-        .map_err(|error| error.hint("run this once as a user who may write there"))?;
+    make_folder(&objects).map_err(|error| {
+        error.hint("run `cargo xtask toolchain` once as a user who may write there")
+    })?;
 
     let folder = workspace.target_folder("toolchain")?;
     say("taking its standard library from Debian's packages rust-src and wasi-libc instead");
@@ -172,15 +173,10 @@ fn suite_with_source_of(mirror: &Mirror, compiler: &Compiler) -> Result<(Suite, 
         }
     }
     let looked = SUITES.join(", ");
+    let missing = format!("no rust-src {} in Debian's {looked}", compiler.version);
     Err(match last {
-        Some(error) => Error::new(format!(
-            "no rust-src {} in Debian's {looked}: {error}",
-            compiler.version
-        )),
-        None => Error::new(format!(
-            "no rust-src {} in Debian's {looked}",
-            compiler.version
-        )),
+        Some(error) => error.context(missing),
+        None => Error::new(missing),
     })
 }
 

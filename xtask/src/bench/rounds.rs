@@ -73,7 +73,7 @@ fn round(dataset: &Dataset, tool: &Tool, work: &Path) -> Result<Round> {
         }
         let before = size_of(&place.repository())?;
         *measured = measure(&mut tool.phase(phase, &place), &place.log())
-            .map_err(|error| Error::new(format!("{}: {error}", tool.name)))?;
+            .map_err(|error| error.context(&tool.name))?;
         let after = size_of(&place.repository())?;
         match phase {
             Phase::First => round.repository_bytes = after,
@@ -90,7 +90,7 @@ fn round(dataset: &Dataset, tool: &Tool, work: &Path) -> Result<Round> {
     }
     let restored = compare::root_of(&dataset.data(), &place.restored())?;
     let compared = compare::trees(&dataset.data(), &restored)
-        .map_err(|error| Error::new(format!("{} restored something else: {error}", tool.name)))?;
+        .map_err(|error| error.context(format!("{} restored something else", tool.name)))?;
     say(&format!(
         "  the restored tree is the same: {} entries, {} bytes",
         compared.entries, compared.bytes
