@@ -3,6 +3,7 @@
 
 mod entry;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
@@ -76,6 +77,7 @@ impl Lock {
         exclusive: bool,
         timing: Timing,
     ) -> Result<Self> {
+        survive_probing()?;
         refuse_if_blocked(repository, exclusive, None)?;
         let entry = LockEntry::here(Time::now(), exclusive);
         let id = repository.save_json(FileType::Lock, &entry)?;
@@ -264,6 +266,20 @@ fn in_situation<T>(decide: impl FnOnce(&Situation<'_>) -> T) -> T {
         hostname: &identity.hostname,
         is_alive: &is_alive,
     })
+}
+
+/// restic finds out whether the holder of a lock lives by sending it SIGHUP, which would end us. A handler that does nothing, rather than
+/// ignoring the signal, because programs that we start would inherit that.
+fn survive_probing() -> Result<()> {
+    static HANDLER: Mutex<bool> = Mutex::new(false);
+    let mut is_installed = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_installed {
+        let nothing = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, nothing)
+            .map_err(|error| Error::io("cannot handle SIGHUP", error))?;
+        *is_installed = true;
+    }
+    Ok(())
 }
 
 /// Whether a process of this host lives. One that we may not signal does.
