@@ -117,10 +117,21 @@ impl BlobReader {
 
     /// Decodes a blob from the bytes of its pack from offset `start` on.
     pub fn decode(&self, location: &Location, pack_bytes: &[u8], start: u64) -> Result<Vec<u8>> {
+        self.decode_with(location, pack_bytes, start, <[u8]>::to_vec)
+    }
+
+    /// As [`decode`](Self::decode), without copying the content.
+    pub fn decode_with<T>(
+        &self,
+        location: &Location,
+        pack_bytes: &[u8],
+        start: u64,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
         let mut decoder = self.decoder()?;
         let result = decoder
             .decode_from(self.repository.key(), &location.blob, pack_bytes, start)
-            .map(<[u8]>::to_vec)
+            .map(take)
             .map_err(|error| {
                 let what = format!("blob {} {}", location.blob.id.short(), error.message());
                 self.damaged(&location.pack, &what)

@@ -8,6 +8,7 @@ use crate::blob::BlobType;
 use crate::blobs::BlobReader;
 use crate::id::Id;
 use crate::prefetch::Prefetch;
+use crate::restore::Selection;
 use crate::snapshot::Snapshot;
 use crate::tree::{Node, NodeType, Tree};
 use crate::{Error, ErrorKind, Result};
@@ -91,12 +92,19 @@ impl Contents {
 
     /// Everything from `node` on, parents before children, in path order.
     pub fn walk(&self, node: Node) -> Walk {
+        self.walk_selected(node, &Selection::default())
+    }
+
+    /// As [`walk`](Self::walk), of what is selected and of the directories on the way there. A file is its own only entry.
+    pub fn walk_selected(&self, node: Node, selection: &Selection) -> Walk {
+        let path = match node.node_type {
+            NodeType::Dir => Vec::new(),
+            _ => node.name.clone(),
+        };
         Walk {
             reader: Arc::clone(&self.reader),
-            open: vec![Found {
-                path: Vec::new(),
-                node,
-            }],
+            selection: selection.clone(),
+            open: vec![Found { path, node }],
         }
     }
 
@@ -117,6 +125,7 @@ impl Contents {
 /// Iterates over a tree, depth first.
 pub struct Walk {
     reader: Arc<BlobReader>,
+    selection: Selection,
     open: Vec<Found>,
 }
 
@@ -137,7 +146,12 @@ impl Iterator for Walk {
                         path.extend_from_slice(&node.name);
                         Found { path, node }
                     });
-                    self.open.extend(below);
+                    let selection = &self.selection;
+                    self.open
+                        .extend(below.filter(|found| match found.node.node_type {
+                            NodeType::Dir => selection.enters(&found.path),
+                            _ => selection.includes(&found.path),
+                        }));
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::contents::{Contents, Walk};
 use crate::id::Id;
 use crate::prefetch::Prefetch;
 use crate::progress::Progress;
-use crate::restore::{RestoreOptions, restore_tree};
+use crate::restore::{RestoreOptions, Selection, restore_tree};
 use crate::source::{Attributes, Entry, Extraction, Feed, Reader, Summary};
 use crate::tree::NodeType;
 use crate::{Error, ErrorKind, Result};
@@ -25,7 +25,8 @@ pub struct SnapshotFeed {
 impl SnapshotFeed {
     /// Feeds what `contents` holds below `paths`, or all of it where there are none.
     pub fn new(contents: Arc<Contents>, paths: Vec<String>, progress: Arc<Progress>) -> Self {
-        let walk = Mutex::new(contents.walk(contents.root().clone()));
+        let selection = Selection::new(&paths);
+        let walk = Mutex::new(contents.walk_selected(contents.root().clone(), &selection));
         Self {
             contents,
             progress,
@@ -69,7 +70,6 @@ impl Feed for SnapshotFeed {
             // A name that is no UTF-8 cannot be told to a plugin; `extract` restores it all the same.
             if let Ok(path) = String::from_utf8(found.path)
                 && found.node.node_type == NodeType::File
-                && is_selected(&self.paths, &path)
             {
                 entries.push(self.entry(path, &found.node));
             }
@@ -127,37 +127,5 @@ impl Reader for FileReader {
         let count = max.min(self.chunk.len());
         self.progress.advance(count as u64, 0);
         Ok(self.chunk.split_to(count))
-    }
-}
-
-/// Whether `path` is one of `paths` or below one, or there is no choice.
-pub(crate) fn is_selected(paths: &[String], path: &str) -> bool {
-    paths.is_empty()
-        || paths.iter().any(|selected| {
-            let selected = selected.trim_matches('/');
-            path.strip_prefix(selected)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || selected.is_empty())
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_selects_itself_and_what_is_below() {
-        let check = |selected: &str, path: &str, expected: bool| {
-            assert_eq!(
-                is_selected(&[selected.to_owned()], path),
-                expected,
-                "{selected} {path}"
-            );
-        };
-        check("a/b", "a/b", true);
-        check("a/b", "a/b/c", true);
-        check("/a/b/", "a/b/c", true);
-        check("a/b", "a/bc", false);
-        check("a/b", "a", false);
-        assert!(is_selected(&[], "anything"));
     }
 }

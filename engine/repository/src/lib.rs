@@ -39,6 +39,7 @@ pub mod retry;
 pub mod snapshot;
 pub mod source;
 pub mod tar;
+pub mod target_root;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod time;

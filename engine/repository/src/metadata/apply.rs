@@ -30,13 +30,16 @@ impl MetadataWriter {
         Self::default()
     }
 
-    /// Sets everything on an open file or directory (not opened with `O_PATH`). The content must be written before: writing
-    /// changes times and clears setuid and capabilities.
+    /// Sets everything on an open file or directory, which may be opened with `O_PATH` (that needs `/proc`). The content must be written
+    /// before: writing changes times and clears setuid and capabilities.
     ///
     /// Owners and attributes that the system refuses are counted in [`warnings`](Self::warnings); what else fails is an error.
     pub fn apply_to_file(&self, file: impl AsFd, node: &Node) -> Result<()> {
         let file = file.as_fd();
-        let owned = self.set_owner(node, |uid, gid| fchown(file, uid, gid))?;
+        let owned = match self.set_owner(node, |uid, gid| fchown(file, uid, gid)) {
+            Err(Errno::BADF) => return self.apply_by_path(file, node),
+            owned => owned.map_err(failed("owner cannot be set"))?,
+        };
         self.set_attributes(&Place::File(file), node);
         fchmod(file, permissions(node, owned)).map_err(failed("mode cannot be set"))?;
         futimens(file, &times(node)).map_err(failed("times cannot be set"))
@@ -50,7 +53,12 @@ impl MetadataWriter {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let entry = rustix::fs::openat(directory, name, flags, Mode::empty())
             .map_err(failed("cannot be opened"))?;
-        let found = Metadata::of_file(&entry).map_err(failed("cannot be examined"))?;
+        self.apply_by_path(entry.as_fd(), node)
+    }
+
+    /// The file was opened with `O_PATH`, so that it could be of any type and nothing happened to it.
+    fn apply_by_path(&self, file: BorrowedFd<'_>, node: &Node) -> Result<()> {
+        let found = Metadata::of_file(file).map_err(failed("cannot be examined"))?;
         if found.node_type() != node.node_type {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -61,10 +69,12 @@ impl MetadataWriter {
                 ),
             ));
         }
-        let path = path_of_file(entry.as_fd());
-        let owned = self.set_owner(node, |uid, gid| {
-            chownat(&entry, c"", uid, gid, AtFlags::EMPTY_PATH)
-        })?;
+        let owned = self
+            .set_owner(node, |uid, gid| {
+                chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)
+            })
+            .map_err(failed("owner cannot be set"))?;
+        let path = path_of_file(file);
         self.set_attributes(&Place::Path(path.clone()), node);
         if node.node_type != NodeType::Symlink {
             chmod(&path, permissions(node, owned)).map_err(failed("mode cannot be set"))?;
@@ -137,7 +147,7 @@ impl MetadataWriter {
         &self,
         node: &Node,
         chown: impl Fn(Option<Uid>, Option<Gid>) -> rustix::io::Result<()>,
-    ) -> Result<bool> {
+    ) -> rustix::io::Result<bool> {
         // The highest number means "leave as it is" to the kernel and is nobody's.
         if node.uid == u32::MAX || node.gid == u32::MAX {
             self.fall_short("the owner was not restored: its number is no user's".to_owned());
@@ -151,8 +161,7 @@ impl MetadataWriter {
                 self.fall_short("the owner was not restored: only root may".to_owned());
                 Ok(false)
             }
-            Err(error) => Err(failed("owner cannot be set")(error)),
-            Ok(()) => Ok(true),
+            other => other.map(|()| true),
         }
     }
 

@@ -1,0 +1,169 @@
+//! Restores to the host: content, every attribute, and what is in the way.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use common::{Fixture, noise, restics};
+use strongroom_repository::blobs::BlobReader;
+use strongroom_repository::contents::Contents;
+use strongroom_repository::index::Index;
+use strongroom_repository::restore::{RestoreOptions, RestoreReport, restore_tree};
+use strongroom_repository::source::Conflict;
+use strongroom_repository::{ErrorKind, Progress, Result};
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("runs");
+    assert!(output.status.success(), "{program} {arguments:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// Everything that `stat`, `getfattr` and `getfacl` tell of each file.
+fn described(root: &Path) -> String {
+    let script = r#"
+        cd "$1"
+        find . -print0 | sort -z | while IFS= read -r -d '' f; do
+            stat -c '%n|%F|%a|%u:%g|%s|%h|%y|%t:%T|%N' -- "$f" | sed "s/|directory|\([^|]*\)|\([^|]*\)|[^|]*|[^|]*|/|directory|\1|\2|/"
+            if [ ! -L "$f" ]; then getfattr -d -m - -e hex -- "$f" 2>/dev/null; fi
+            if [ -f "$f" ]; then sha256sum -- "$f"; fi
+        done"#;
+    run("bash", &["-c", script, "bash", text(root)])
+}
+
+fn fill(data: &Path) {
+    fs::create_dir_all(data.join("a/b")).expect("folders");
+    fs::write(data.join("a/photo"), noise(11 << 20, 5)).expect("written");
+    fs::write(data.join("a/b/note"), "a note").expect("written");
+    fs::write(data.join("empty"), "").expect("written");
+    fs::hard_link(data.join("a/photo"), data.join("a/b/linked")).expect("linked");
+    symlink("../nowhere", data.join("a/dangling")).expect("linked");
+    fs::set_permissions(data.join("a/b/note"), fs::Permissions::from_mode(0o4751)).expect("set");
+    fs::set_permissions(data.join("a"), fs::Permissions::from_mode(0o1733)).expect("set");
+    let sparse = fs::File::create(data.join("sparse")).expect("made");
+    sparse.set_len(40 << 20).expect("set");
+    sparse.write_all_at(&noise(300_000, 8), 17 << 20).expect("written");
+    use std::os::unix::ffi::OsStrExt;
+    let odd = std::ffi::OsStr::from_bytes(b"odd \xff \" \\ \n name");
+    fs::write(data.join(odd), "odd").expect("written");
+    run("mkfifo", &[text(&data.join("pipe"))]);
+    run("setfattr", &["-n", "user.comment", "-v", "seen", text(&data.join("a/b/note"))]);
+    run("setfacl", &["-m", "u:12345:rw", text(&data.join("empty"))]);
+    run("touch", &["-d", "2001-02-03 04:05:06.123456789Z", text(&data.join("a/b/note"))]);
+    run("touch", &["-h", "-d", "1999-12-31 23:59:59.5Z", text(&data.join("a/dangling"))]);
+    run("touch", &["-d", "2010-01-01 00:00:00.000000001Z", text(&data.join("a/b"))]);
+    if rustix::process::geteuid().is_root() {
+        run("chown", &["1234:5678", text(&data.join("a/b/note"))]);
+        run("chmod", &["4751", text(&data.join("a/b/note"))]);
+        run("mknod", &[text(&data.join("null")), "c", "1", "3"]);
+    }
+}
+
+fn restore(fixture: &Fixture, options: &RestoreOptions) -> Result<RestoreReport> {
+    let repository = fixture.reopen();
+    let progress = Progress::default();
+    let index = Arc::new(Index::load(&repository, &progress)?);
+    let (id, snapshot) = repository.snapshots()?.find("latest")?.clone();
+    let reader = Arc::new(BlobReader::new(repository, index));
+    let contents = Contents::open(reader, id, &snapshot)?;
+    restore_tree(&contents, contents.root().clone(), options, &progress)
+}
+
+fn options(target: &Path) -> RestoreOptions {
+    RestoreOptions {
+        target: target.into(),
+        conflict: Conflict::Fail,
+        delete_extra: false,
+        paths: Vec::new(),
+    }
+}
+
+#[test]
+fn every_attribute_comes_back() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    let (report, _) = fixture.backup();
+    assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
+    let target = fixture.path("out/deep");
+    let report = restore(&fixture, &options(&target)).expect("restored");
+    assert_eq!(report.problems, []);
+    assert_eq!(described(&target), described(&fixture.data()));
+    let sparse = fs::metadata(target.join("sparse")).expect("there");
+    assert!(sparse.blocks() * 512 < 1 << 20, "{} blocks", sparse.blocks());
+}
+
+#[test]
+fn restic_restores_the_same_attributes() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    fixture.backup();
+    // restic writes out holes unless told otherwise, and has no name for bytes that are no UTF-8 on its command line.
+    for (number, restic) in restics().iter().enumerate() {
+        let target = fixture.path(&format!("restic {number}"));
+        fixture.restic(restic, &["restore", "latest", "--target", text(&target)]);
+        assert_eq!(described(&target.join("media")), described(&fixture.data()));
+    }
+}
+
+#[test]
+fn a_snapshot_of_restic_is_restored_by_us() {
+    for restic in restics() {
+        let fixture = Fixture::new();
+        fill(&fixture.data());
+        let data = fixture.data();
+        fixture.restic(&restic, &["backup", text(&data)]);
+        let target = fixture.path("out");
+        let report = restore(&fixture, &options(&target)).expect("restored");
+        assert_eq!(report.problems, []);
+        let inner = target.join(data.strip_prefix("/").expect("absolute"));
+        assert_eq!(described(&inner), described(&data));
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_unless_told() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    fixture.backup();
+    let target = fixture.path("out");
+    fs::create_dir_all(target.join("a/b")).expect("folders");
+    fs::write(target.join("a/b/note"), "mine").expect("written");
+    let error = restore(&fixture, &options(&target)).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert!(error.to_string().contains("out/a/b/note: exists already"), "{error}");
+    assert_eq!(fs::read_dir(&target).expect("listed").count(), 1, "nothing was written");
+
+    let keep = RestoreOptions { conflict: Conflict::KeepExisting, ..options(&target) };
+    assert_eq!(restore(&fixture, &keep).expect("restored").kept, 1);
+    assert_eq!(fs::read(target.join("a/b/note")).expect("read"), b"mine");
+
+    let overwrite = RestoreOptions { conflict: Conflict::Overwrite, ..options(&target) };
+    fs::write(target.join("a/extra"), "extra").expect("written");
+    restore(&fixture, &overwrite).expect("restored");
+    assert!(target.join("a/extra").exists());
+    let mirror = RestoreOptions { delete_extra: true, ..overwrite };
+    assert_eq!(restore(&fixture, &mirror).expect("restored").deleted, 1);
+    assert_eq!(described(&target), described(&fixture.data()));
+}
+
+#[test]
+fn selected_paths_come_alone() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    fixture.backup();
+    let target = fixture.path("out");
+    let some = RestoreOptions { paths: vec!["a/b/note".into(), "empty".into()], ..options(&target) };
+    assert_eq!(restore(&fixture, &some).expect("restored").summary.files, 2);
+    assert!(target.join("a/b/note").exists() && !target.join("a/photo").exists());
+    let missing = RestoreOptions { paths: vec!["a/c".into()], ..options(&fixture.path("other")) };
+    let error = restore(&fixture, &missing).expect_err("missing");
+    assert_eq!(error.to_string(), "no 'a/c' in this backup");
+    assert!(!fixture.path("other").exists());
+}
