@@ -6,9 +6,9 @@
 mod remove;
 
 use std::collections::VecDeque;
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -164,32 +164,11 @@ impl TargetRoot {
             .map_err(|error| self.failed(path, "cannot be put in place", error))
     }
 
-    /// The names in a directory, in no order.
-    pub fn names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let entries = self.list(path)?.into_iter();
-        Ok(entries.map(|(name, _)| name).collect())
-    }
-
     /// Names and types in a directory, in no order.
     pub fn list(&self, path: &[u8]) -> Result<Vec<(Vec<u8>, NodeType)>> {
         let directory = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let failed = |error| self.failed(path, "directory cannot be read", error);
-        let mut buffer = Vec::with_capacity(16 * 1024);
-        let mut raw = RawDir::new(&directory, buffer.spare_capacity_mut());
-        let mut entries = Vec::new();
-        while let Some(entry) = raw.next() {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            if name == c"." || name == c".." {
-                continue;
-            }
-            let node_type = match node_type(entry.file_type()) {
-                Some(node_type) => node_type,
-                None => examine(directory.as_fd(), name).map_err(failed)?,
-            };
-            entries.push((name.to_bytes().to_vec(), node_type));
-        }
-        Ok(entries)
+        read_entries(&directory)
+            .map_err(|error| self.failed(path, "directory cannot be read", error))
     }
 
     fn open_at(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
@@ -233,16 +212,32 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// Names and types in an open directory.
+fn read_entries(directory: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, NodeType)>> {
+    let mut buffer = Vec::with_capacity(16 * 1024);
+    let mut raw = RawDir::new(directory, buffer.spare_capacity_mut());
+    let mut entries = Vec::new();
+    while let Some(entry) = raw.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let node_type = match node_type(entry.file_type()) {
+            Some(node_type) => node_type,
+            None => Metadata::of_entry(directory.as_fd(), name)?.node_type(),
+        };
+        entries.push((name.to_bytes().to_vec(), node_type));
+    }
+    Ok(entries)
+}
+
 /// `None` where the file system does not say.
 fn node_type(file_type: FileType) -> Option<NodeType> {
     match file_type {
         FileType::Unknown => None,
         file_type => Some(NodeType::from_unix(file_type.as_raw_mode())),
     }
-}
-
-fn examine(directory: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<NodeType> {
-    Metadata::of_entry(directory, name).map(|metadata| metadata.node_type())
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ mod listing;
 mod open;
 mod prefetch;
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::fs::{Mode, OFlags};
@@ -42,6 +43,33 @@ struct Ground {
     device: u64,
     one_file_system: bool,
     exclude: Exclude,
+    /// Directories that are kept open so that those in them are found quickly, the latest last.
+    open: Mutex<VecDeque<Arc<OwnedFd>>>,
+}
+
+/// How many of them.
+const MOST_OPEN: usize = 64;
+
+impl Ground {
+    fn open(&self, directory: &Directory, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let (start, path) = directory.nearest_opened();
+        let start = start.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
+        open_beneath(start, &path, flags, Mode::empty())
+    }
+
+    fn keep_open(&self, directory: &Directory, opened: Arc<OwnedFd>) {
+        directory.set_opened(&opened);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = if open.len() < MOST_OPEN {
+            None
+        } else {
+            open.pop_front()
+        };
+        open.push_back(opened);
+        drop(open);
+        // Closing takes a while: not while others wait.
+        drop(oldest);
+    }
 }
 
 impl Walk {
@@ -56,6 +84,7 @@ impl Walk {
             device: metadata.device,
             one_file_system: tree.one_file_system,
             exclude,
+            open: Mutex::default(),
         };
         let prefetch = Arc::new(Prefetch::new(ground, helpers > 0));
         let mut walk = Self {
@@ -101,9 +130,8 @@ impl Walk {
     /// No symbolic link is followed below the root.
     pub fn open(&self, directory: &Directory) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let root = self.prefetch.ground().root.as_fd();
-        let path = directory.path();
-        open_beneath(root, &path, flags, Mode::empty()).map_err(|error| {
+        let opened = self.prefetch.ground().open(directory, flags);
+        opened.map_err(|error| {
             Error::io("directory cannot be opened", error.into()).on(directory.display())
         })
     }

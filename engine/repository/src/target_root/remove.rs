@@ -1,14 +1,15 @@
 //! Removing what is in the way of a restore, or what the backup does not hold.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::TargetRoot;
+use super::{TargetRoot, read_entries, split};
 use crate::Result;
 use crate::beneath::open_beneath;
-use crate::tree::NodeType;
+use crate::metadata::Metadata;
+use crate::tree::{NodeType, check_name};
 
 impl TargetRoot {
     /// Removes a file, link or whatever is no directory. What is not there is removed already.
@@ -24,50 +25,15 @@ impl TargetRoot {
             Some(_) => return self.remove(path).map(|()| 1),
         }
         self.forget(path);
-        let mut removed = 0;
-        // The path so far is one buffer; each level remembers its length, and the directories in it that remain.
-        let mut current = path.to_vec();
-        let mut levels = vec![(current.len(), self.remove_files(&current, &mut removed)?)];
-        while let Some((length, directories)) = levels.last_mut() {
-            current.truncate(*length);
-            if let Some(name) = directories.pop() {
-                current.push(b'/');
-                current.extend_from_slice(&name);
-                let directories = self.remove_files(&current, &mut removed)?;
-                levels.push((current.len(), directories));
-            } else {
-                self.unlink(&current, AtFlags::REMOVEDIR)?;
-                removed += 1;
-                levels.pop();
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Removes what is no directory from a directory, and returns the names of the directories.
-    fn remove_files(&self, path: &[u8], removed: &mut u64) -> Result<Vec<Vec<u8>>> {
-        let opened = self.open_at(path, OFlags::PATH | OFlags::DIRECTORY)?;
-        let mut directories = Vec::new();
-        for (name, node_type) in self.list(path)? {
-            if node_type == NodeType::Dir {
-                directories.push(name);
-                continue;
-            }
-            match unlinkat(&opened, name.as_slice(), AtFlags::empty()) {
-                Ok(()) => *removed += 1,
-                Err(Errno::NOENT) => {}
-                Err(error) => {
-                    let path = [path, &name].join(&b'/');
-                    return Err(self.failed(&path, "cannot be removed", error));
-                }
-            }
-        }
-        Ok(directories)
+        let removed = remove_content(self.open_at(path, reading())?)
+            .map_err(|error| self.failed(path, "cannot be removed", error))?;
+        self.unlink(path, AtFlags::REMOVEDIR)?;
+        Ok(removed + 1)
     }
 
     fn unlink(&self, path: &[u8], flags: AtFlags) -> Result<()> {
-        let (parent, name) = super::split(path);
-        crate::tree::check_name(name)?;
+        let (parent, name) = split(path);
+        check_name(name)?;
         let opening = OFlags::PATH | OFlags::DIRECTORY;
         let removed = open_beneath(self.root.as_fd(), parent, opening, Mode::empty())
             .and_then(|parent| unlinkat(&parent, name, flags));
@@ -76,4 +42,73 @@ impl TargetRoot {
             Err(error) => Err(self.failed(path, "cannot be removed", error)),
         }
     }
+}
+
+/// A directory that is being emptied.
+struct Level {
+    name: Vec<u8>,
+    device: u64,
+    inode: u64,
+    /// Those in it that are left.
+    directories: Vec<Vec<u8>>,
+}
+
+/// Empties a directory. One descriptor is open at a time, whatever the depth: the way up leads through `..`, and whether that is still
+/// the directory that it came down from is looked at.
+fn remove_content(top: OwnedFd) -> rustix::io::Result<u64> {
+    let mut removed = 0;
+    let mut levels = vec![remove_files(&top, Vec::new(), &mut removed)?];
+    let mut current = top;
+    while let Some(level) = levels.last_mut() {
+        if let Some(name) = level.directories.pop() {
+            let flags = reading() | OFlags::NOFOLLOW;
+            current = openat(&current, name.as_slice(), flags, Mode::empty())?;
+            levels.push(remove_files(&current, name, &mut removed)?);
+            continue;
+        }
+        let emptied = levels.pop();
+        if let (Some(emptied), Some(above)) = (emptied, levels.last()) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            current = openat(&current, c"..", flags, Mode::empty())?;
+            let found = Metadata::of_file(&current)?;
+            if (found.device, found.inode) != (above.device, above.inode) {
+                // Somebody moved it away in the meantime.
+                return Err(Errno::NOENT);
+            }
+            unlinkat(&current, emptied.name.as_slice(), AtFlags::REMOVEDIR)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes what is no directory from a directory.
+fn remove_files(
+    directory: &OwnedFd,
+    name: Vec<u8>,
+    removed: &mut u64,
+) -> rustix::io::Result<Level> {
+    let metadata = Metadata::of_file(directory)?;
+    let mut level = Level {
+        name,
+        device: metadata.device,
+        inode: metadata.inode,
+        directories: Vec::new(),
+    };
+    for (name, node_type) in read_entries(directory)? {
+        if node_type == NodeType::Dir {
+            level.directories.push(name);
+            continue;
+        }
+        match unlinkat(directory, name.as_slice(), AtFlags::empty()) {
+            Ok(()) => *removed += 1,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(level)
+}
+
+fn reading() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
 }

@@ -3,7 +3,8 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, Weak};
 
 /// A directory that was found. Cheap to clone.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ struct Inner {
     position: usize,
     depth: usize,
     device: u64,
+    /// The descriptor it was listed with, for as long as it is kept open.
+    opened: Mutex<Weak<OwnedFd>>,
 }
 
 impl Directory {
@@ -26,6 +29,7 @@ impl Directory {
             position: 0,
             depth: 0,
             device,
+            opened: Mutex::default(),
         }))
     }
 
@@ -36,6 +40,7 @@ impl Directory {
             position,
             depth: self.0.depth + 1,
             device,
+            opened: Mutex::default(),
         }))
     }
 
@@ -79,6 +84,31 @@ impl Directory {
     /// The path for messages.
     pub fn display(&self) -> String {
         String::from_utf8_lossy(&self.path()).into_owned()
+    }
+
+    pub(super) fn set_opened(&self, opened: &Arc<OwnedFd>) {
+        if let Ok(mut place) = self.0.opened.lock() {
+            *place = Arc::downgrade(opened);
+        }
+    }
+
+    /// The nearest directory above this one that is open, and the path from there; `None` for the root, of which the whole path is given.
+    pub(super) fn nearest_opened(&self) -> (Option<Arc<OwnedFd>>, Vec<u8>) {
+        let mut names = Vec::new();
+        let mut directory = self;
+        let mut start = None;
+        while let (None, Some(parent)) = (&start, directory.parent()) {
+            names.push(directory.name());
+            directory = parent;
+            start = parent
+                .0
+                .opened
+                .lock()
+                .ok()
+                .and_then(|opened| opened.upgrade());
+        }
+        names.reverse();
+        (start, names.join(&b'/'))
     }
 
     /// The same as long as a clone of it lives.

@@ -4,14 +4,14 @@ use std::ffi::CStr;
 use std::io::Read as _;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::open::{open_file, without_access_time};
 use super::{Directory, Ground};
 use crate::Error;
-use crate::beneath::open_beneath;
 use crate::exclude::CACHE_SIGNATURE;
 use crate::metadata::Metadata;
 use crate::tree::NodeType;
@@ -101,10 +101,10 @@ impl DirectoryListing {
         }
     }
 
-    fn unreadable(path: Vec<u8>, error: Errno) -> Self {
+    fn unreadable(directory: &Directory, error: Errno) -> Self {
         Self {
             problems: vec![Problem {
-                path,
+                path: directory.path(),
                 error: Error::io("directory cannot be read", error.into()),
             }],
             ..Self::empty(DirectoryState::Unreadable)
@@ -121,16 +121,15 @@ pub(super) fn list(
     if ground.one_file_system && directory.device() != ground.device {
         return DirectoryListing::empty(DirectoryState::OtherFileSystem);
     }
-    let path = directory.path();
     let opened = without_access_time(OFlags::RDONLY | OFlags::DIRECTORY, |flags| {
-        open_beneath(ground.root.as_fd(), &path, flags, Mode::empty())
+        ground.open(directory, flags)
     });
     let opened = match opened {
-        Ok(opened) => opened,
+        Ok(opened) => Arc::new(opened),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if directory.parent().is_some() => {
             return DirectoryListing::empty(DirectoryState::Vanished);
         }
-        Err(error) => return DirectoryListing::unreadable(path, error),
+        Err(error) => return DirectoryListing::unreadable(directory, error),
     };
     let read = read_names(&opened, scratch);
     // The operator named the root: what lies in it cannot leave it out.
@@ -139,7 +138,7 @@ pub(super) fn list(
     }
     let mut listing = match read {
         Ok(()) => DirectoryListing::empty(DirectoryState::Listed),
-        Err(error) => DirectoryListing::unreadable(path.clone(), error),
+        Err(error) => DirectoryListing::unreadable(directory, error),
     };
     let Scratch { names, entries, .. } = &mut *scratch;
     entries.sort_unstable_by(|a, b| names.get(a.start..a.end).cmp(&names.get(b.start..b.end)));
@@ -147,17 +146,26 @@ pub(super) fn list(
     let mut examiner = Examiner {
         ground,
         directory,
-        opened: &opened,
-        prefix: path.len() + usize::from(!path.is_empty()),
-        path,
+        opened: opened.as_fd(),
+        path: Vec::new(),
+        prefix: 0,
     };
-    if !examiner.path.is_empty() {
-        examiner.path.push(b'/');
+    if ground.exclude.has_patterns() {
+        examiner.path = directory.path_of(b"");
+        examiner.prefix = examiner.path.len();
     }
     for entry in &scratch.entries {
         if let Some(name) = scratch.name(*entry) {
             examiner.examine(name, entry.file_type, &mut listing);
         }
+    }
+    // Most directories have none in them, and their descriptors would push out others.
+    if listing
+        .entries
+        .iter()
+        .any(|found| found.directory.is_some())
+    {
+        ground.keep_open(directory, opened);
     }
     listing
 }
@@ -207,8 +215,8 @@ fn holds_cache_signature(directory: BorrowedFd<'_>, name: &[u8]) -> bool {
 struct Examiner<'a> {
     ground: &'a Ground,
     directory: &'a Directory,
-    opened: &'a OwnedFd,
-    /// The directory's path with its slash, with the entry's name behind.
+    opened: BorrowedFd<'a>,
+    /// The directory's path with its slash, and a name behind; only where there are patterns that ask for it.
     path: Vec<u8>,
     prefix: usize,
 }
@@ -220,13 +228,12 @@ impl Examiner<'_> {
         if told && self.is_excluded(name, file_type == FileType::Directory) {
             return;
         }
-        let metadata = match Metadata::of_entry(self.opened.as_fd(), name) {
+        let metadata = match Metadata::of_entry(self.opened, name) {
             Ok(metadata) => metadata,
             Err(Errno::NOENT) => return,
             Err(error) => {
-                self.set_name(name);
                 listing.problems.push(Problem {
-                    path: self.path.clone(),
+                    path: self.directory.path_of(name.to_bytes()),
                     error: Error::io("cannot be examined", error.into()),
                 });
                 return;
@@ -255,12 +262,8 @@ impl Examiner<'_> {
         if !self.ground.exclude.has_patterns() {
             return false;
         }
-        self.set_name(name);
-        self.ground.exclude.excludes(&self.path, is_directory)
-    }
-
-    fn set_name(&mut self, name: &CStr) {
         self.path.truncate(self.prefix);
         self.path.extend_from_slice(name.to_bytes());
+        self.ground.exclude.excludes(&self.path, is_directory)
     }
 }
