@@ -9,7 +9,7 @@ use crate::bindings::plugin::exports::strongroom::plugin::plugin;
 use crate::bindings::plugin::strongroom::plugin::{feed, object, sink, types};
 use crate::bindings::source::exports::strongroom::plugin::source;
 use crate::config::{parse, schema, schema_of};
-use crate::{Body, Destination, Feed, Info, RestoreRequest, Sink, Source, log};
+use crate::{Body, Destination, Feed, Info, RestoreRequest, Sink, Source};
 
 /// Makes a component of a type that is a [`Source`](crate::Source).
 #[macro_export]
@@ -54,7 +54,6 @@ pub struct Session<T>(RefCell<T>);
 
 impl<T: Source> source::GuestSession for Session<T> {
     fn open(config: String) -> Result<source::Session, types::Error> {
-        report_panics();
         let plugin = T::open(parse(&config)?)?;
         Ok(source::Session::new(Self(RefCell::new(plugin))))
     }
@@ -107,7 +106,6 @@ pub struct Store<T>(RefCell<T>);
 
 impl<T: Destination> destination::GuestStore for Store<T> {
     fn open(config: String) -> Result<destination::Store, types::Error> {
-        report_panics();
         let plugin = T::open(parse(&config)?)?;
         Ok(destination::Store::new(Self(RefCell::new(plugin))))
     }
@@ -151,9 +149,4 @@ fn describe(info: &Info, config_schema: String) -> plugin::Info {
         config_schema,
         features: info.features.iter().map(|&name| name.into()).collect(),
     }
-}
-
-/// A panic traps, and a trap alone does not say why. The log record does.
-fn report_panics() {
-    std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
 }

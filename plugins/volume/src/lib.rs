@@ -102,11 +102,6 @@ impl Source for Volume {
 
     fn backup(&mut self, _: BackupKind, sink: &Sink) -> Result<Outcome> {
         let path = &self.config.path;
-        if !fs::metadata(path).on(path)?.is_dir() {
-            let problem = format!("{path} is not a directory");
-            return Err(Error::invalid_config("path", problem)
-                .hint("a volume is a directory; name the one that the file lies in"));
-        }
         progress::step(path.as_str());
         sink.tree(
             "",
@@ -147,8 +142,10 @@ impl Source for Volume {
             let problem = "a volume can only be restored as it was at a backup";
             return Err(Error::new(ErrorKind::Unsupported, problem));
         }
-        let extraction = |target: String| Extraction {
-            target,
+        progress::step(path.as_str());
+        // The feed holds no more than the request's paths.
+        let extraction = Extraction {
+            target: path.to_string(),
             on_conflict: match request.options.conflict {
                 OnConflict::Overwrite => Conflict::Overwrite,
                 OnConflict::KeepExisting => Conflict::KeepExisting,
@@ -156,13 +153,7 @@ impl Source for Volume {
             },
             delete_extra: request.options.delete_extra,
         };
-        progress::step(path.as_str());
-        if request.paths.is_empty() {
-            feed.extract("", &extraction(path.to_string()))?;
-        }
-        for part in &request.paths {
-            feed.extract(part, &extraction(format!("{path}/{part}")))?;
-        }
+        feed.extract("", &extraction)?;
         Ok(vec![("path".into(), path.to_string())])
     }
 }
