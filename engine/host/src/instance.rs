@@ -197,7 +197,7 @@ fn explain(error: &wasmtime::Error, role: &Role, operation: &str, sandbox: &Sand
             format!("trapped in {operation}: {text}")
         }
         (None, Some(I32Exit(code))) => format!("exited with code {code} in {operation}"),
-        (None, None) => format!("failed in {operation}: {}", unknown_import(&reason(error))),
+        (None, None) => format!("failed in {operation}: {}", reason(error)),
     };
     match sandbox.last_words.last_line() {
         Some(line) => failed(what).hint(format!("the last that it said: {line}")),
@@ -226,19 +226,6 @@ fn explain_end(ended: Ended, who: &str, operation: &str) -> Error {
             ErrorKind::Cancelled,
             format!("{who}did not stop {operation} when the run was cancelled, and was ended"),
         ),
-    }
-}
-
-/// wasmtime's words for a call of an import that nobody defines, in ours.
-fn unknown_import(reason: &str) -> String {
-    match reason
-        .strip_prefix("unknown import: `")
-        .and_then(|rest| rest.split_once('`'))
-    {
-        Some((import, _)) => {
-            format!("it called {import}, which this version of the engine does not offer")
-        }
-        None => reason.to_owned(),
     }
 }
 

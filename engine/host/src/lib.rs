@@ -39,6 +39,7 @@ mod lent;
 mod sink;
 mod streams;
 mod ungranted;
+mod unknown;
 
 pub use capability::{Allow, Capability};
 pub use exports::ABI_VERSION;

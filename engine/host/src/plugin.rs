@@ -11,12 +11,12 @@ use crate::bindings::source::AsSourcePre;
 use crate::capability::Capability;
 use crate::convert::tidy;
 use crate::destination::PluginDestination;
-use crate::exports;
 use crate::grant::Grants;
 use crate::host::{Host, reason};
 use crate::instance::{Instance, Role};
 use crate::sandbox::Sandbox;
 use crate::source::PluginSource;
+use crate::{exports, unknown};
 
 /// What a plugin makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +235,8 @@ fn bare_role(name: &str) -> Arc<Role> {
     })
 }
 
-/// Resolves the imports and checks the exports' types. An import that the engine does not know traps when it is called, not before.
+/// Resolves the imports and checks the exports' types. An import that the engine does not know ends the guest when it is
+/// called, not before.
 fn link(host: &Host, component: &Component, kind: PluginKind) -> Result<InstancePre<Sandbox>> {
     let wrong = |error: wasmtime::Error| {
         Error::new(
@@ -245,9 +246,7 @@ fn link(host: &Host, component: &Component, kind: PluginKind) -> Result<Instance
         .hint("build it against the ABI of this engine")
     };
     let mut linker = host.0.linker.clone();
-    linker
-        .define_unknown_imports_as_traps(component)
-        .map_err(wrong)?;
+    unknown::stand_in(&mut linker, &host.0.engine, component).map_err(wrong)?;
     let component = linker.instantiate_pre(component).map_err(wrong)?;
     BasePre::new(component.clone()).map_err(wrong)?;
     match kind {

@@ -1,0 +1,71 @@
+//! What `restore` can be told to do.
+
+use wasip2::io::streams::StreamError;
+
+use crate::exports::strongroom::plugin::source::{Attributes, RestoreRequest};
+use crate::strongroom::plugin::feed::{Conflict, Extraction, Feed};
+use crate::strongroom::plugin::types::{Error, ErrorKind};
+use crate::{Config, failed};
+
+pub(crate) fn restore(
+    config: &Config,
+    request: &RestoreRequest,
+    feed: &Feed,
+) -> Result<Attributes, Error> {
+    let path = config.text("path");
+    match config.text("mode") {
+        "read" => {
+            let mut content = feed.attributes();
+            content.push(("options".into(), request.options.clone()));
+            loop {
+                let entries = feed.next(2)?;
+                if entries.is_empty() {
+                    return Ok(content);
+                }
+                for entry in entries {
+                    let text = String::from_utf8_lossy(&read(feed, &entry.path)?).into_owned();
+                    content.push((entry.path, text));
+                }
+            }
+        }
+        "splice" => {
+            let stream = feed.open(path)?.body()?;
+            let mut bytes = Vec::new();
+            loop {
+                match stream.blocking_read(1 << 16) {
+                    Ok(piece) => bytes.extend(piece),
+                    Err(StreamError::Closed) => break,
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            return Ok(vec![(path.into(), text)]);
+        }
+        "extract" => {
+            let extraction = Extraction {
+                target: path.into(),
+                on_conflict: Conflict::KeepExisting,
+                delete_extra: true,
+            };
+            feed.extract("", &extraction)?;
+        }
+        "look" => {
+            let kind = feed.open(path).err().map(|error| error.kind);
+            assert_eq!(kind, Some(ErrorKind::NotFound));
+        }
+        _ => {}
+    }
+    Ok(Vec::new())
+}
+
+fn read(feed: &Feed, path: &str) -> Result<Vec<u8>, Error> {
+    let reader = feed.open(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        let piece = reader.read(3)?;
+        if piece.is_empty() {
+            return Ok(bytes);
+        }
+        bytes.extend(piece);
+    }
+}

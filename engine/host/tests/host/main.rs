@@ -1,0 +1,11 @@
+//! The host against real guests: each behaviour, good or bad, has a mode of `guests/rogue-source` or a key of `guests/rogue-destination`.
+
+mod common;
+
+mod cache;
+mod destination;
+mod limits;
+mod load;
+mod source;
+mod speed;
+mod wit;
