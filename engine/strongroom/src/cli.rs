@@ -1,0 +1,69 @@
+//! The command line: arguments in, one of the commands out.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// Encrypted, deduplicated backups that the stock restic can read, through sandboxed plugins.
+#[derive(Debug, Parser)]
+#[command(name = "strongroom", version, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// How to talk, and by which configuration.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The configuration file [default: $STRONGROOM_CONFIG, ./strongroom.toml, /etc/strongroom/strongroom.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but results, warnings and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print what plugins and engine log
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// Print without colours, as NO_COLOR does
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the repositories that are missing, and show each recovery key once
+    Init(commands::init::InitArgs),
+    /// Back up now: all jobs, or those that are named
+    Backup(commands::backup::BackupArgs),
+    /// List the backups
+    List(commands::list::ListArgs),
+    /// Show one backup
+    Show(commands::show::ShowArgs),
+    /// Restore a backup into a directory or another source
+    Restore(commands::restore::RestoreArgs),
+    /// Write a backup as ordinary files: a volume as .tar
+    Download(commands::download::DownloadArgs),
+    /// Verify repositories
+    Check(commands::check::CheckArgs),
+    /// Manage the passwords of a repository
+    #[command(subcommand)]
+    Key(commands::key::KeyCommand),
+    /// See which plugins there are, and what they may do
+    #[command(subcommand)]
+    Plugin(commands::plugin::PluginCommand),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(commands::config::ConfigCommand),
+}

@@ -1,0 +1,237 @@
+//! `backup`: an on-demand run of jobs.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use strongroom_repository::backup::SourceReport;
+use strongroom_repository::source::Kind;
+use strongroom_repository::{Error, ErrorKind, Result};
+
+use crate::app::Context;
+use crate::exit::Exit;
+use crate::render::progress::{Display, Shown};
+use crate::render::style::Style;
+use crate::render::text::clean;
+use crate::render::{size, time};
+use crate::run::backup::{BackupRequest, JobResult, PreparedJob, prepare};
+use crate::run::backups::Backup;
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The jobs [default: all]
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
+    /// Only this source of the jobs; may be given several times
+    #[arg(long = "source", value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// A note, shown in the list
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Read everything afresh
+    #[arg(long)]
+    full: bool,
+    /// Read only what has changed since the last backup [default]
+    #[arg(long, conflicts_with = "full")]
+    incremental: bool,
+}
+
+/// How many names of unreadable files a terminal gets.
+const NAMES_SHOWN: usize = 20;
+
+/// Runs `backup`.
+pub fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
+    let engine = context.engine()?;
+    let request = BackupRequest {
+        kind: if args.full {
+            Kind::Full
+        } else {
+            Kind::Incremental
+        },
+        jobs: args.jobs,
+        sources: args.sources,
+        note: args.note,
+        trigger: "on-demand",
+    };
+    if request
+        .note
+        .as_ref()
+        .is_some_and(|note| note.trim().is_empty())
+    {
+        return Err(Error::new(ErrorKind::InvalidConfig, "the note is empty"));
+    }
+    let jobs = prepare(&engine, &request, &context.progress)?;
+    let mut exit = Exit::Done;
+    for job in jobs {
+        exit = exit.max(run_job(job, &request, context)?);
+    }
+    Ok(exit)
+}
+
+fn run_job(job: PreparedJob, request: &BackupRequest, context: &Context) -> Result<Exit> {
+    let display = Display::begin(&context.screen, &context.progress, Shown::Events);
+    let result = crate::run::backup::run(job, request, &context.progress)?;
+    drop(display);
+    if context.screen.is_json() {
+        context.screen.json_line(&to_json(&result))?;
+    } else {
+        if let Some(backup) = &result.backup {
+            context
+                .screen
+                .result(&text(backup, &result, context.screen.style()))?;
+        }
+        tell_unreadable(&result.reports, context);
+    }
+    for error in &result.errors {
+        context.screen.error(error);
+    }
+    if !result.errors.is_empty() && !context.screen.is_json() {
+        tell_state(&result, context);
+    }
+    Ok(if let Some(error) = result.errors.first() {
+        // Something may have been touched: only what `prepare` finds is a matter of usage.
+        match Exit::of(error) {
+            Exit::Usage => Exit::Failed,
+            exit => exit,
+        }
+    } else if result.is_incomplete() {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    })
+}
+
+/// The object of `list` for the backup just made, with what is known only now.
+fn to_json(result: &JobResult) -> Value {
+    let mut value = json!(result.backup);
+    if value.is_null() {
+        value = json!({"id": null, "job": result.job});
+    }
+    value["seconds"] = json!((result.duration.as_secs_f64() * 1000.0).round() / 1000.0);
+    value["errors"] = result
+        .errors
+        .iter()
+        .map(|error| error.to_string())
+        .collect();
+    value["unreadable"] = per_source(&result.reports, |report| json!(report.unreadable));
+    value["changed"] = per_source(&result.reports, |report| json!(report.changed));
+    let stored: u64 = result
+        .reports
+        .iter()
+        .map(|report| report.counts.data_added_packed)
+        .sum();
+    value["stored_bytes"] = json!(stored);
+    value
+}
+
+fn per_source(reports: &[SourceReport], of: impl Fn(&SourceReport) -> Value) -> Value {
+    let pairs = reports
+        .iter()
+        .map(|report| (report.source.clone(), of(report)));
+    Value::Object(pairs.collect())
+}
+
+fn text(backup: &Backup, result: &JobResult, style: Style) -> String {
+    let mut text = format!(
+        "{} {}  {} · {} · {}\n",
+        style.good("backup"),
+        style.bold(&backup.id),
+        result.job,
+        backup.kind.as_deref().unwrap_or_default(),
+        time::duration(result.duration),
+    );
+    for report in &result.reports {
+        text.push_str(&source_text(report, backup, result.duration));
+    }
+    text
+}
+
+/// `  media  12.3 GiB in 23,500 files · 120 new, 3 changed · 1.20 GiB new, 0.9 GiB stored · 310 MiB/s`.
+fn source_text(report: &SourceReport, backup: &Backup, duration: Duration) -> String {
+    let counts = &report.counts;
+    let mut parts = vec![format!(
+        "{} in {}",
+        size::bytes(report.summary.bytes),
+        size::counted(report.summary.files, "file")
+    )];
+    if counts.files_unmodified > 0 || counts.files_changed > 0 {
+        parts.push(format!(
+            "{} new, {} changed, {} unchanged",
+            size::count(counts.files_new),
+            size::count(counts.files_changed),
+            size::count(counts.files_unmodified)
+        ));
+    }
+    parts.push(format!(
+        "{} new data, {} stored",
+        size::bytes(counts.data_added),
+        size::bytes(counts.data_added_packed)
+    ));
+    let seconds = duration.as_secs_f64();
+    if seconds >= 1.0 {
+        parts.push(size::rate(report.summary.bytes as f64 / seconds));
+    }
+    let snapshots: Vec<String> = backup
+        .sources
+        .iter()
+        .filter(|source| source.source == report.source)
+        .flat_map(|source| &source.copies)
+        .map(|copy| format!("{} at {}", copy.id.short(), copy.destination))
+        .collect();
+    format!(
+        "  {}  {}\n  {}  snapshot {}\n",
+        report.source,
+        parts.join(" · "),
+        " ".repeat(crate::render::text::width(&report.source)),
+        snapshots.join(", ")
+    )
+}
+
+fn tell_unreadable(reports: &[SourceReport], context: &Context) {
+    for report in reports
+        .iter()
+        .filter(|report| !report.unreadable.is_empty())
+    {
+        let number = report.unreadable.len();
+        context.screen.warn(&format!(
+            "the backup of {} is incomplete: {} could not be read",
+            report.source,
+            size::counted(number as u64, "file")
+        ));
+        for problem in report.unreadable.iter().take(NAMES_SHOWN) {
+            context.screen.message(&format!(
+                "  {}: {}",
+                clean(&problem.path),
+                clean(&problem.message)
+            ));
+        }
+        if number > NAMES_SHOWN {
+            context.screen.message(&format!(
+                "  and {} more: `strongroom show --json` names all",
+                number - NAMES_SHOWN
+            ));
+        }
+    }
+    for report in reports.iter().filter(|report| !report.changed.is_empty()) {
+        context.screen.warn(&format!(
+            "{} of {} changed while it was read",
+            size::counted(report.changed.len() as u64, "file"),
+            report.source
+        ));
+    }
+}
+
+/// After a failure: what there is all the same.
+fn tell_state(result: &JobResult, context: &Context) {
+    match &result.backup {
+        Some(backup) => context.screen.warn(&format!(
+            "job {} failed, but its backup is complete at {}",
+            result.job,
+            backup.destinations.join(", ")
+        )),
+        None => context
+            .screen
+            .warn(&format!("job {} failed: no backup was made", result.job)),
+    }
+}

@@ -1,0 +1,74 @@
+//! `download`: a backup as ordinary files.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use strongroom_repository::Result;
+
+use crate::app::Context;
+use crate::exit::Exit;
+use crate::render::progress::{Display, Shown};
+use crate::render::size;
+use crate::run::backups::find;
+use crate::run::download::{Downloaded, download};
+use crate::run::survey::Survey;
+
+/// Arguments of `download`.
+#[derive(Debug, Args)]
+pub struct DownloadArgs {
+    /// The backup's id, its first 4 digits or more, or `latest`
+    backup: String,
+    /// Only this source
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// The folder to write to, one file a source; made where it is missing
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// Runs `download`.
+pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
+    let engine = context.engine()?;
+    let display = Display::begin(&context.screen, &context.progress, Shown::People);
+    let survey = Survey::take(&engine, &context.progress)?;
+    let backup = find(&survey.backups, &args.backup, args.source.as_deref())?;
+    let sources = match &args.source {
+        Some(name) => vec![backup.source(name)?],
+        None => backup.sources.iter().collect(),
+    };
+    let files = sources
+        .iter()
+        .map(|source| download(&survey, backup, source, &args.output, &context.progress))
+        .collect::<Result<Vec<_>>>()?;
+    drop(display);
+    if context.screen.is_json() {
+        let files: Vec<_> = files.iter().map(to_json).collect();
+        context
+            .screen
+            .json(&json!({"backup": backup.id, "files": files}))?;
+    } else {
+        for file in &files {
+            context.screen.result(&format!(
+                "{}  {}, {}\n",
+                file.path.display(),
+                size::bytes(file.size),
+                size::counted(file.summary.files, "file")
+            ))?;
+        }
+    }
+    for problem in &survey.problems {
+        context.screen.error(problem);
+    }
+    Ok(Exit::Done)
+}
+
+fn to_json(file: &Downloaded) -> serde_json::Value {
+    json!({
+        "source": file.source,
+        "path": file.path,
+        "size": file.size,
+        "files": file.summary.files,
+        "bytes": file.summary.bytes,
+    })
+}

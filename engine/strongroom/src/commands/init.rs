@@ -1,0 +1,81 @@
+//! `init`: creates repositories and shows each recovery key once.
+
+use clap::Args;
+use serde_json::json;
+use strongroom_repository::Result;
+
+use crate::app::Context;
+use crate::exit::Exit;
+use crate::render::progress::{Display, Shown};
+use crate::run::init::{Initialised, Made, init};
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The destinations [default: all]
+    #[arg(value_name = "DESTINATION")]
+    destinations: Vec<String>,
+}
+
+/// Runs `init`.
+pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
+    let engine = context.engine()?;
+    let display = Display::begin(&context.screen, &context.progress, Shown::People);
+    let results = init(&engine, &args.destinations, &context.progress)?;
+    drop(display);
+    if context.screen.is_json() {
+        let made: Vec<_> = results.iter().filter_map(to_json).collect();
+        context.screen.json(&json!({"repositories": made}))?;
+    } else {
+        for initialised in &results {
+            show(initialised, context)?;
+        }
+    }
+    let mut exit = Exit::Done;
+    for error in results
+        .iter()
+        .filter_map(|initialised| initialised.result.as_ref().err())
+    {
+        context.screen.error(error);
+        exit = Exit::of(error);
+    }
+    Ok(exit)
+}
+
+fn to_json(initialised: &Initialised) -> Option<serde_json::Value> {
+    let made = initialised.result.as_ref().ok()?;
+    Some(json!({
+        "destination": initialised.destination,
+        "repository": made.repository,
+        "created": made.recovery_key.is_some(),
+        "recovery_key": made.recovery_key.as_ref().map(|key| key.as_str()),
+    }))
+}
+
+fn show(initialised: &Initialised, context: &Context) -> Result<()> {
+    let Ok(Made {
+        repository,
+        recovery_key,
+    }) = &initialised.result
+    else {
+        return Ok(());
+    };
+    let style = context.screen.style();
+    let (name, id) = (&initialised.destination, repository.short());
+    match recovery_key {
+        None => context.screen.result(&format!(
+            "{name}: repository {id} is there already, and was left alone\n"
+        )),
+        Some(key) => {
+            context.screen.result(&format!(
+                "{} repository {id}\n  recovery key  {}\n",
+                style.good(&format!("{name}: created")),
+                style.bold(key.as_str()),
+            ))?;
+            context.screen.note(
+                "  It opens the repository when the password is lost. It is shown only now: keep it off this machine.",
+            );
+            Ok(())
+        }
+    }
+}

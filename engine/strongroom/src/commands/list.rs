@@ -1,0 +1,133 @@
+//! `list`: the backups, newest last.
+
+use clap::Args;
+use jiff::tz::TimeZone;
+use strongroom_repository::Result;
+
+use crate::app::Context;
+use crate::engine::unknown_name;
+use crate::exit::Exit;
+use crate::render::progress::{Display, Shown};
+use crate::render::style::Style;
+use crate::render::table::{Align, Cell, Table};
+use crate::render::{size, time};
+use crate::run::backups::{Backup, State};
+use crate::run::survey::Survey;
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only backups of this job
+    job: Option<String>,
+    /// Only backups that hold this source
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+}
+
+/// Runs `list`.
+pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
+    let engine = context.engine()?;
+    let display = Display::begin(&context.screen, &context.progress, Shown::People);
+    let survey = Survey::take(&engine, &context.progress)?;
+    drop(display);
+    let backups: Vec<&Backup> = survey
+        .backups
+        .iter()
+        .filter(|backup| is_wanted(backup, args))
+        .collect();
+    if backups.is_empty() {
+        refuse_unknown(args, &engine.config().job_names(), &survey.backups)?;
+    }
+    if context.screen.is_json() {
+        context.screen.json(&backups)?;
+    } else if backups.is_empty() {
+        context.screen.note("there is no backup yet");
+    } else {
+        let style = context.screen.style();
+        let width = context.screen.width();
+        context
+            .screen
+            .result(&table(&backups).render(style, width))?;
+    }
+    Ok(tell_problems(&survey, context))
+}
+
+/// Names what could not be read: the list may lack something.
+pub fn tell_problems(survey: &Survey, context: &Context) -> Exit {
+    for problem in &survey.problems {
+        context.screen.error(problem);
+    }
+    if survey.problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Incomplete
+    }
+}
+
+fn is_wanted(backup: &Backup, args: &ListArgs) -> bool {
+    let of_job = args.job.is_none() || backup.job == args.job;
+    let of_source = args
+        .source
+        .as_ref()
+        .is_none_or(|name| backup.sources.iter().any(|source| source.source == *name));
+    of_job && of_source
+}
+
+/// A misspelt job is no empty list. One that was taken out of the configuration still has backups.
+fn refuse_unknown(args: &ListArgs, configured: &[String], backups: &[Backup]) -> Result<()> {
+    let Some(job) = &args.job else { return Ok(()) };
+    let has_backups = backups
+        .iter()
+        .any(|backup| backup.job.as_ref() == Some(job));
+    if configured.contains(job) || has_backups {
+        return Ok(());
+    }
+    Err(unknown_name("job", job, configured))
+}
+
+fn table(backups: &[&Backup]) -> Table {
+    let mut table = Table::new(&[
+        ("ID", Align::Left),
+        ("TIME", Align::Left),
+        ("JOB", Align::Left),
+        ("SOURCES", Align::Left),
+        ("KIND", Align::Left),
+        ("TRIGGER", Align::Left),
+        ("SIZE", Align::Right),
+        ("NEW", Align::Right),
+        ("WHERE", Align::Left),
+        ("STATE", Align::Left),
+        ("NOTE", Align::Left),
+    ]);
+    let zone = TimeZone::system();
+    for backup in backups {
+        let sources: Vec<_> = backup
+            .sources
+            .iter()
+            .map(|source| source.source.as_str())
+            .collect();
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        let total = |of: fn(&crate::run::backups::BackupSource) -> Option<u64>| {
+            let sum: Option<u64> = backup.sources.iter().map(of).sum();
+            sum.map_or_else(|| "-".into(), size::bytes)
+        };
+        let state = backup.state.as_str();
+        table.row(vec![
+            Cell::painted(backup.short_id(), Style::bold),
+            time::minute(backup.created.point(), &zone).into(),
+            or_dash(&backup.job).into(),
+            sources.join(", ").into(),
+            or_dash(&backup.kind).into(),
+            or_dash(&backup.trigger).into(),
+            total(|source| source.bytes).into(),
+            total(|source| source.new_bytes).into(),
+            backup.destinations.join(", ").into(),
+            match backup.state {
+                State::Complete => state.into(),
+                State::Incomplete => Cell::painted(state, Style::warning),
+            },
+            backup.note.clone().unwrap_or_default().into(),
+        ]);
+    }
+    table
+}

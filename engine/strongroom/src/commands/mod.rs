@@ -1,0 +1,12 @@
+//! One file a command: its arguments, what it asks of `run`, and how the result is shown.
+
+pub mod backup;
+pub mod check;
+pub mod config;
+pub mod download;
+pub mod init;
+pub mod key;
+pub mod list;
+pub mod plugin;
+pub mod restore;
+pub mod show;

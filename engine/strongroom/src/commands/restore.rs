@@ -1,0 +1,160 @@
+//! `restore`: a backup into a directory, or into another configured source.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use serde_json::{Value, json};
+use strongroom_repository::Result;
+use strongroom_repository::source::Conflict;
+
+use super::list::tell_problems;
+use crate::app::Context;
+use crate::exit::Exit;
+use crate::render::progress::{Display, Shown};
+use crate::render::size;
+use crate::render::text::clean;
+use crate::run::backups::State;
+use crate::run::restore::{Prepared, Request, Restored, Target, prepare, restore};
+use crate::run::survey::Survey;
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("where").required(true).args(["target", "to"])))]
+pub struct RestoreArgs {
+    /// The backup's id, its first 4 digits or more, or `latest`
+    backup: String,
+    /// Only this source
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Restore below this directory, each source in a folder of its own name
+    #[arg(long, value_name = "DIR")]
+    target: Option<PathBuf>,
+    /// Restore into this configured source
+    #[arg(long, value_name = "SOURCE")]
+    to: Option<String>,
+    /// Only this path, relative to the source; may be given several times
+    #[arg(long = "path", value_name = "PATH")]
+    paths: Vec<String>,
+    /// Replace files that exist
+    #[arg(long)]
+    overwrite: bool,
+    /// Leave files that exist as they are
+    #[arg(long, conflicts_with = "overwrite")]
+    keep_existing: bool,
+}
+
+/// How many names of files a terminal gets.
+const NAMES_SHOWN: usize = 20;
+
+/// Runs `restore`.
+pub fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
+    let engine = context.engine()?;
+    let request = request(args);
+    if let Target::Source(name) = &request.target {
+        // A name or table that is wrong should show before anything is read.
+        engine.source(name, &context.progress)?;
+    }
+    let display = Display::begin(&context.screen, &context.progress, Shown::People);
+    let survey = Survey::take(&engine, &context.progress)?;
+    let Prepared { backup, sources } = prepare(&survey, &request)?;
+    if backup.state == State::Incomplete {
+        context.screen.warn(&format!(
+            "backup {} is incomplete: `strongroom show {0}` says what it lacks",
+            backup.short_id()
+        ));
+    }
+    let restored = sources
+        .iter()
+        .map(|source| restore(&engine, &survey, source, &request, &context.progress))
+        .collect::<Result<Vec<_>>>()?;
+    drop(display);
+    if context.screen.is_json() {
+        let sources: Vec<_> = restored.iter().map(to_json).collect();
+        context
+            .screen
+            .json(&json!({"backup": backup.id, "sources": sources}))?;
+    } else {
+        for restored in &restored {
+            context.screen.result(&text(restored))?;
+            tell_restored_problems(restored, context);
+        }
+    }
+    let exit = tell_problems(&survey, context);
+    let is_whole = restored.iter().all(|restored| restored.problems.is_empty());
+    // What was asked for was read: another destination's trouble is no trouble of this restore.
+    Ok(match (is_whole, exit) {
+        (false, _) => Exit::Incomplete,
+        (true, _) => Exit::Done,
+    })
+}
+
+fn request(args: RestoreArgs) -> Request {
+    Request {
+        backup: args.backup,
+        source: args.source,
+        target: match (args.target, args.to) {
+            (_, Some(source)) => Target::Source(source),
+            (directory, None) => Target::Directory(directory.unwrap_or_default()),
+        },
+        paths: args.paths,
+        conflict: match (args.overwrite, args.keep_existing) {
+            (true, _) => Conflict::Overwrite,
+            (_, true) => Conflict::KeepExisting,
+            _ => Conflict::Fail,
+        },
+    }
+}
+
+fn to_json(restored: &Restored) -> Value {
+    json!({
+        "source": restored.source,
+        "destination": restored.destination,
+        "target": restored.target,
+        "files": restored.summary.map(|summary| summary.files),
+        "bytes": restored.summary.map(|summary| summary.bytes),
+        "kept": restored.kept,
+        "problems": restored.problems,
+        "attributes": restored.attributes.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+    })
+}
+
+fn text(restored: &Restored) -> String {
+    let mut parts = Vec::new();
+    if let Some(summary) = &restored.summary {
+        parts.push(format!(
+            "{} in {}",
+            size::bytes(summary.bytes),
+            size::counted(summary.files, "file")
+        ));
+    }
+    if restored.kept > 0 {
+        parts.push(format!(
+            "{} kept as they were",
+            size::counted(restored.kept, "file")
+        ));
+    }
+    parts.push(format!("from {}", restored.destination));
+    for (name, value) in &restored.attributes {
+        parts.push(format!("{}: {}", clean(name), clean(value)));
+    }
+    format!(
+        "restored {} to {}: {}\n",
+        clean(&restored.source),
+        clean(&restored.target),
+        parts.join(" · ")
+    )
+}
+
+fn tell_restored_problems(restored: &Restored, context: &Context) {
+    for problem in restored.problems.iter().take(NAMES_SHOWN) {
+        context
+            .screen
+            .warn(&format!("{}: {}", problem.path, problem.message));
+    }
+    if restored.problems.len() > NAMES_SHOWN {
+        let more = restored.problems.len() - NAMES_SHOWN;
+        context
+            .screen
+            .warn(&format!("and {more} more: --json names all"));
+    }
+}

@@ -1,0 +1,185 @@
+//! `show`: one backup, with its snapshots and what its sources noted.
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use strongroom_repository::backup::Manifest;
+use strongroom_repository::{Error, ErrorKind, Result};
+
+use super::list::tell_problems;
+use crate::app::Context;
+use crate::exit::Exit;
+use crate::render::progress::{Display, Shown};
+use crate::render::style::Style;
+use crate::render::table::details;
+use crate::render::text::clean;
+use crate::render::{size, time};
+use crate::run::backups::{Backup, BackupSource, State, find};
+use crate::run::open;
+use crate::run::survey::Survey;
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The backup's id, its first 4 digits or more, or `latest`
+    backup: String,
+}
+
+/// How many names of files a terminal gets.
+const NAMES_SHOWN: usize = 20;
+
+/// Runs `show`.
+pub fn run(args: &ShowArgs, context: &Context) -> Result<Exit> {
+    let engine = context.engine()?;
+    let display = Display::begin(&context.screen, &context.progress, Shown::People);
+    let survey = Survey::take(&engine, &context.progress)?;
+    let backup = find(&survey.backups, &args.backup, None)?;
+    let manifests = backup
+        .sources
+        .iter()
+        .map(|source| manifest(&survey, source, context))
+        .collect::<Result<Vec<_>>>()?;
+    drop(display);
+    if context.screen.is_json() {
+        context.screen.json(&to_json(backup, &manifests)?)?;
+    } else {
+        context
+            .screen
+            .result(&text(backup, &manifests, context.screen.style()))?;
+    }
+    Ok(tell_problems(&survey, context))
+}
+
+fn manifest(survey: &Survey, source: &BackupSource, context: &Context) -> Result<Option<Manifest>> {
+    let Some((copy, repository)) = survey.copy(source) else {
+        return Ok(None);
+    };
+    let reading = open::read(repository, copy, &context.progress)?;
+    Ok(reading.contents.manifest().cloned())
+}
+
+/// The object of `list`, with the manifest of each source.
+fn to_json(backup: &Backup, manifests: &[Option<Manifest>]) -> Result<Value> {
+    let failed = |error: serde_json::Error| {
+        Error::new(ErrorKind::Failed, format!("cannot write JSON: {error}"))
+    };
+    let mut value = serde_json::to_value(backup).map_err(failed)?;
+    if let Some(sources) = value.get_mut("sources").and_then(Value::as_array_mut) {
+        for (source, manifest) in sources.iter_mut().zip(manifests) {
+            source["manifest"] = json!(manifest);
+        }
+    }
+    Ok(value)
+}
+
+fn text(backup: &Backup, manifests: &[Option<Manifest>], style: Style) -> String {
+    let created = backup.created.point();
+    let or_dash = |text: &Option<String>| clean(text.as_deref().unwrap_or("-")).into_owned();
+    let hostname = backup
+        .sources
+        .first()
+        .and_then(|source| source.copies.first())
+        .map(|copy| clean(&copy.snapshot.hostname).into_owned());
+    let mut text = details(
+        &[
+            ("backup", style.bold(backup.short_id())),
+            ("job", or_dash(&backup.job)),
+            (
+                "created",
+                format!(
+                    "{}, {}",
+                    time::second(created, &TimeZone::system()),
+                    time::relative(created, Timestamp::now())
+                ),
+            ),
+            ("kind", or_dash(&backup.kind)),
+            ("trigger", or_dash(&backup.trigger)),
+            (
+                "state",
+                match backup.state {
+                    State::Complete => style.good(backup.state.as_str()),
+                    State::Incomplete => style.warning(backup.state.as_str()),
+                },
+            ),
+            ("made on", hostname.unwrap_or_default()),
+            (
+                "note",
+                clean(backup.note.as_deref().unwrap_or_default()).into_owned(),
+            ),
+        ],
+        style,
+    );
+    for (source, manifest) in backup.sources.iter().zip(manifests) {
+        text.push_str(&source_text(source, manifest.as_ref(), style));
+    }
+    text
+}
+
+fn source_text(source: &BackupSource, manifest: Option<&Manifest>, style: Style) -> String {
+    let or_unknown = |number: Option<u64>, show: fn(u64) -> String| {
+        number.map_or_else(|| "unknown".into(), show)
+    };
+    let mut rows = vec![
+        (
+            "size",
+            format!(
+                "{} in {}",
+                or_unknown(source.bytes, size::bytes),
+                or_unknown(source.files, |files| size::counted(files, "file"))
+            ),
+        ),
+        ("new", or_unknown(source.new_bytes, size::bytes)),
+    ];
+    for copy in &source.copies {
+        rows.push((
+            "snapshot",
+            format!("{} at {}", copy.id.short(), copy.destination),
+        ));
+    }
+    if let Some(manifest) = manifest {
+        rows.push((
+            "plugin",
+            format!("{} {}", manifest.plugin, manifest.plugin_version),
+        ));
+        rows.push(("method", manifest.method.clone().unwrap_or_default()));
+        for (name, value) in &manifest.attributes {
+            rows.push(("", format!("{}: {}", clean(name), clean(value))));
+        }
+    }
+    let mut text = format!(
+        "\n{}\n{}",
+        style.bold(&clean(&source.source)),
+        details(&rows, style)
+    );
+    if let Some(manifest) = manifest {
+        let unreadable: Vec<_> = manifest
+            .unreadable
+            .iter()
+            .map(|problem| format!("{}: {}", problem.path, problem.message))
+            .collect();
+        text.push_str(&names("could not be read", &unreadable, style));
+        text.push_str(&names(
+            "changed while it was read",
+            &manifest.changed,
+            style,
+        ));
+    }
+    text
+}
+
+/// The first few names of a list, under a heading.
+fn names(heading: &str, names: &[String], style: Style) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("  {}\n", style.warning(heading));
+    for name in names.iter().take(NAMES_SHOWN) {
+        text.push_str(&format!("    {}\n", clean(name)));
+    }
+    if names.len() > NAMES_SHOWN {
+        let more = names.len() - NAMES_SHOWN;
+        text.push_str(&format!("    and {more} more: --json shows all\n"));
+    }
+    text
+}

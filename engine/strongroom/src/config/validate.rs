@@ -1,0 +1,340 @@
+//! A table against its JSON Schema: what is wrong comes out as errors that name the place, the key and the nearest known key.
+//!
+//! Values are never quoted: a secret may stand where it does not belong.
+
+use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+use jsonschema::{ValidationError, Validator};
+use serde_json::Value;
+use strongroom_repository::{Error, ErrorKind, Result};
+
+use super::document::Document;
+use super::nearest::{did_you_mean, quoted_list};
+use super::pointer::Pointer;
+use super::schema;
+
+/// What to write where a secret is expected.
+pub const SECRET_FORMS: &str =
+    r#"{ env = "NAME" }, { file = "PATH" } or { command = ["PROGRAM", "ARGUMENT"] }"#;
+
+/// Checks the part of `document` at `base` against `schema`, which already takes references for secrets. Problems come in the order of the
+/// file. Fails where the schema itself is wrong.
+pub fn validate(document: &Document, base: &Pointer, schema: &Value) -> Result<Vec<Error>> {
+    let validator = compile(schema)?;
+    let empty = Value::Object(serde_json::Map::new());
+    let instance = document.value().pointer(base.as_str()).unwrap_or(&empty);
+    let context = Context {
+        document,
+        base,
+        schema,
+    };
+    let mut problems: Vec<Problem> = validator
+        .iter_errors(instance)
+        .flat_map(|error| context.problems(&error))
+        .collect();
+    // Where a key is misspelt, a missing key beside it is a consequence: the cause comes first.
+    problems.sort_by_key(|problem| (problem.is_missing, problem.order));
+    Ok(problems.into_iter().map(|problem| problem.error).collect())
+}
+
+fn compile(schema: &Value) -> Result<Validator> {
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .build(schema)
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                format!("its configuration schema is no JSON Schema: {error}"),
+            )
+        })
+}
+
+struct Context<'a> {
+    document: &'a Document,
+    base: &'a Pointer,
+    schema: &'a Value,
+}
+
+struct Problem {
+    error: Error,
+    order: (usize, usize),
+    is_missing: bool,
+}
+
+impl Context<'_> {
+    fn problems(&self, error: &ValidationError<'_>) -> Vec<Problem> {
+        let inner = Pointer::root().join(error.instance_path().as_str());
+        let at = self.base.join(error.instance_path().as_str());
+        if self.is_secret(&inner, error) {
+            return vec![self.secret(&at, error.instance())];
+        }
+        match error.kind() {
+            Kind::AdditionalProperties { unexpected }
+            | Kind::UnevaluatedProperties { unexpected } => unexpected
+                .iter()
+                .map(|key| self.unknown_key(&inner, &at, key))
+                .collect(),
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+                self.alternatives(&at, context)
+            }
+            kind => vec![self.simple(&inner, &at, error.instance(), kind)],
+        }
+    }
+
+    /// Any mismatch at a secret that is not inside a reference is the same mistake.
+    fn is_secret(&self, inner: &Pointer, error: &ValidationError<'_>) -> bool {
+        schema::marks_secret(self.schema, inner)
+            && matches!(
+                error.kind(),
+                Kind::Type { .. } | Kind::MinProperties { .. } | Kind::MaxProperties { .. }
+            )
+    }
+
+    fn secret(&self, at: &Pointer, found: &Value) -> Problem {
+        let message = if found.is_object() {
+            format!("'{at}' needs exactly one of env, file and command")
+        } else {
+            format!("'{at}' is a secret and must not stand in the file")
+        };
+        self.problem(at, message, Some(format!("write {SECRET_FORMS}")))
+    }
+
+    fn unknown_key(&self, inner: &Pointer, at: &Pointer, key: &str) -> Problem {
+        let known = schema::known_keys(self.schema, inner);
+        let is_reference = matches!(key, "env" | "file" | "command");
+        let hint = match did_you_mean(key, &known) {
+            Some(hint) => Some(hint),
+            None if is_reference => Some(self.reference_hint()),
+            None if known.is_empty() => None,
+            None => Some(format!("known keys: {}", known.join(", "))),
+        };
+        let place = self.document.key_place(&at.key(key));
+        let message = match at.to_string() {
+            top if top.is_empty() => format!("unknown key '{key}'"),
+            table => format!("unknown key '{key}' in '{table}'"),
+        };
+        let order = place.order();
+        Problem {
+            error: with_hint(
+                Error::new(ErrorKind::InvalidConfig, message).on(place),
+                hint,
+            ),
+            order,
+            is_missing: false,
+        }
+    }
+
+    fn reference_hint(&self) -> String {
+        match schema::secret_keys(self.schema) {
+            keys if keys.is_empty() => "this table has no secret: write the value itself".into(),
+            keys => format!(
+                "write the value itself: a reference is taken only by {}",
+                keys.join(", ")
+            ),
+        }
+    }
+
+    /// The branch that fits the value's type says what is wrong; where there is none or several, only the types can be told.
+    fn alternatives(
+        &self,
+        at: &Pointer,
+        branches: &[Vec<ValidationError<'static>>],
+    ) -> Vec<Problem> {
+        let type_error = |error: &ValidationError<'_>| match error.kind() {
+            Kind::Type { kind } if self.base.join(error.instance_path().as_str()) == *at => {
+                Some(type_names(kind))
+            }
+            _ => None,
+        };
+        let fitting: Vec<_> = branches
+            .iter()
+            .filter(|errors| !errors.iter().any(|error| type_error(error).is_some()))
+            .collect();
+        if let [only] = fitting.as_slice() {
+            return only.iter().flat_map(|error| self.problems(error)).collect();
+        }
+        let mut types: Vec<_> = branches
+            .iter()
+            .flatten()
+            .filter_map(type_error)
+            .flatten()
+            .collect();
+        types.dedup();
+        let message = if fitting.is_empty() && !types.is_empty() {
+            format!("'{at}' must be {}", either(&types))
+        } else {
+            format!("'{at}' has none of the forms that it may have")
+        };
+        vec![self.problem(at, message, None)]
+    }
+
+    fn simple(&self, inner: &Pointer, at: &Pointer, found: &Value, kind: &Kind) -> Problem {
+        if let Kind::Required { property } = kind {
+            return self.missing(inner, at, property.as_str().unwrap_or_default());
+        }
+        if let Kind::PropertyNames { error } = kind {
+            return self.name(at, error.instance());
+        }
+        let mut hint = None;
+        let message = match kind {
+            Kind::Type { kind } => {
+                if is_reference(found) {
+                    hint = Some(self.reference_hint());
+                }
+                format!(
+                    "'{at}' must be {}, not {}",
+                    either(&type_names(kind)),
+                    type_of(found)
+                )
+            }
+            Kind::Enum { options } => {
+                let options = strings(options);
+                hint = found.as_str().and_then(|word| did_you_mean(word, &options));
+                format!("'{at}' must be one of {}", quoted_list(&options))
+            }
+            Kind::Constant { expected_value } => format!("'{at}' must be {expected_value}"),
+            other => format!("'{at}' {}", limit(other)),
+        };
+        self.problem(at, message, hint)
+    }
+
+    fn missing(&self, inner: &Pointer, at: &Pointer, key: &str) -> Problem {
+        let message = match at.to_string() {
+            top if top.is_empty() => format!("missing key '{key}'"),
+            table => format!("missing key '{key}' in '{table}'"),
+        };
+        let hint = if schema::marks_secret(self.schema, &inner.key(key)) {
+            Some(format!("it is a secret: write {key} = {SECRET_FORMS}"))
+        } else {
+            schema::subschemas(self.schema, &inner.key(key))
+                .iter()
+                .find_map(|schema| schema.get("description")?.as_str())
+                .map(|description| format!("'{key}' says: {}", one_line(description)))
+        };
+        let mut problem = self.problem(at, message, hint);
+        let place = self.document.key_place(at);
+        problem.order = place.order();
+        problem.is_missing = true;
+        problem
+    }
+
+    fn name(&self, at: &Pointer, name: &Value) -> Problem {
+        let name = name.as_str().unwrap_or_default();
+        let place = self.document.key_place(&at.key(name));
+        let order = place.order();
+        let message = format!("'{}' is no name in '{at}'", name.escape_debug());
+        let hint = "a name has at most 64 letters, digits, '.', '_' and '-', and begins with a letter or digit";
+        Problem {
+            error: Error::new(ErrorKind::InvalidConfig, message)
+                .on(place)
+                .hint(hint),
+            order,
+            is_missing: false,
+        }
+    }
+
+    fn problem(&self, at: &Pointer, message: String, hint: Option<String>) -> Problem {
+        Problem {
+            order: self.document.value_place(at).order(),
+            error: with_hint(self.document.error(at, message), hint),
+            is_missing: false,
+        }
+    }
+}
+
+fn with_hint(error: Error, hint: Option<String>) -> Error {
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// A table that looks like `{ env = … }`.
+fn is_reference(value: &Value) -> bool {
+    value.as_object().is_some_and(|table| {
+        table.len() == 1
+            && ["env", "file", "command"]
+                .iter()
+                .any(|form| table.contains_key(*form))
+    })
+}
+
+fn limit(kind: &Kind) -> String {
+    match kind {
+        Kind::Minimum { limit } => format!("must be {limit} or more"),
+        Kind::Maximum { limit } => format!("must be {limit} or less"),
+        Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
+        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        Kind::MinLength { limit: 1 } | Kind::MinItems { limit: 1 } => "must not be empty".into(),
+        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
+        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinItems { limit } => format!("must have at least {limit} elements"),
+        Kind::MaxItems { limit } => format!("must have at most {limit} elements"),
+        Kind::MinProperties { limit: 1 } => "must have at least one key".into(),
+        Kind::MinProperties { limit } => format!("must have at least {limit} keys"),
+        Kind::MaxProperties { limit: 1 } => "must have exactly one key".into(),
+        Kind::MaxProperties { limit } => format!("must have at most {limit} keys"),
+        Kind::UniqueItems => "names something twice".into(),
+        Kind::Pattern { pattern } => format!("does not match {pattern}"),
+        Kind::Format { format } => format!("is no {format}"),
+        Kind::FalseSchema => "is not allowed here".into(),
+        other => format!("is not what its schema asks for ({})", other.keyword()),
+    }
+}
+
+fn strings(options: &Value) -> Vec<String> {
+    let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
+    options
+        .iter()
+        .filter(|option| !option.is_null())
+        .map(|option| match option {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+        .collect()
+}
+
+/// TOML has no null: where a schema allows it, the key may be left out.
+fn type_names(kind: &TypeKind) -> Vec<&'static str> {
+    let types: Vec<String> = match kind {
+        TypeKind::Single(one) => vec![one.to_string()],
+        TypeKind::Multiple(several) => several.iter().map(|one| one.to_string()).collect(),
+    };
+    types.iter().filter_map(|name| toml_type(name)).collect()
+}
+
+fn toml_type(json_type: &str) -> Option<&'static str> {
+    Some(match json_type {
+        "null" => return None,
+        "boolean" => "true or false",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "string" => "a string",
+        "array" => "an array",
+        _ => "a table",
+    })
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a fraction",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "a table",
+    }
+}
+
+fn either(types: &[&str]) -> String {
+    match types {
+        [] => "absent".into(),
+        [only] => (*only).into(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.trim_end_matches('.').to_owned()
+}

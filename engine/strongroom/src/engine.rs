@@ -1,0 +1,322 @@
+//! The engine with its configuration: names from the file in, sources, destinations and repositories out. Every problem of the
+//! configuration shows before anything is touched.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use strongroom_host::{Allow, Grants, Host, HostOptions, Limits, Plugin, PluginKind, grant};
+use strongroom_repository::{Destination, Error, ErrorKind, Progress, Repository, Result, Source};
+
+use crate::config::nearest::did_you_mean_or_list;
+use crate::config::{AllowTable, Config, Pointer, Secrets, Section};
+use crate::plugins::{self, Origin, Plugins};
+
+/// The name and version that stand in snapshots and manifests.
+pub const PROGRAM: &str = concat!("strongroom ", env!("CARGO_PKG_VERSION"));
+
+/// How many requests a destination gets at once where the configuration says nothing.
+const PARALLEL_REQUESTS: u16 = 8;
+
+/// A configuration, and the means to do what it says.
+pub struct Engine {
+    config: Config,
+    secrets: Arc<Secrets>,
+    plugins: Plugins,
+}
+
+/// A source that is ready to run. Nothing has run yet.
+pub struct PreparedSource {
+    /// The operator's name for it.
+    pub name: String,
+    /// The plugin's name in the configuration.
+    pub plugin: String,
+    /// The plugin's version.
+    pub plugin_version: String,
+    /// How a database is read, where its configuration says so.
+    pub method: Option<String>,
+    /// The source itself.
+    pub source: Box<dyn Source>,
+}
+
+/// A destination that is ready to be opened. Nothing has run yet.
+pub struct PreparedDestination {
+    /// The operator's name for it.
+    pub name: String,
+    /// The destination itself.
+    pub destination: Arc<dyn Destination>,
+    password: String,
+}
+
+impl PreparedDestination {
+    /// Opens its repository.
+    pub fn open(&self) -> Result<Repository> {
+        Repository::open(Arc::clone(&self.destination), &self.password)
+    }
+
+    /// The password of its repository.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+}
+
+impl Engine {
+    /// Starts the host of plugins, whose compiled code is kept in the state folder.
+    pub fn new(config: Config, secrets: Arc<Secrets>) -> Result<Self> {
+        let options = HostOptions {
+            cache: config.state_folder().join("plugins"),
+            limits: Limits::default(),
+        };
+        let host = Host::new(options).map_err(|error| match error.hint_text() {
+            Some(_) => error,
+            None => error.hint("the folder is below engine.state of the configuration"),
+        })?;
+        Ok(Self {
+            config,
+            secrets,
+            plugins: Plugins::new(host),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The plugin that the configuration calls `name`.
+    pub fn plugin(&self, name: &str) -> Result<Plugin> {
+        self.plugins.load(&self.config, name)
+    }
+
+    /// Prepares the source `name`: its table is checked, its secrets are resolved, its capabilities granted.
+    pub fn source(&self, name: &str, progress: &Arc<Progress>) -> Result<PreparedSource> {
+        let table = self.config.model().sources.get(name);
+        let table = table.ok_or_else(|| self.unknown(Section::Sources, name))?;
+        let member = Member {
+            section: Section::Sources,
+            name,
+            plugin: &table.plugin,
+            allow: table.allow.as_ref(),
+        };
+        let (plugin, config, grants) = self.prepare(&member)?;
+        Ok(PreparedSource {
+            name: name.to_owned(),
+            plugin: table.plugin.clone(),
+            plugin_version: plugin.info().version.clone(),
+            method: table
+                .config
+                .get("method")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            source: plugin.source(name, &config, grants, Arc::clone(progress))?,
+        })
+    }
+
+    /// Prepares the destination `name`: its table is checked, its secrets are resolved, its capabilities granted.
+    pub fn destination(&self, name: &str, progress: &Arc<Progress>) -> Result<PreparedDestination> {
+        let table = self.config.model().destinations.get(name);
+        let table = table.ok_or_else(|| self.unknown(Section::Destinations, name))?;
+        let member = Member {
+            section: Section::Destinations,
+            name,
+            plugin: &table.plugin,
+            allow: table.allow.as_ref(),
+        };
+        let (plugin, config, grants) = self.prepare(&member)?;
+        let password = self.config.password(name, &self.secrets)?;
+        let instances = table.parallel_requests.unwrap_or(PARALLEL_REQUESTS);
+        let progress = Arc::clone(progress);
+        Ok(PreparedDestination {
+            name: name.to_owned(),
+            destination: plugin.destination(
+                name,
+                &config,
+                grants,
+                usize::from(instances),
+                progress,
+            )?,
+            password,
+        })
+    }
+
+    /// The destinations of these names, or all in the order of the file.
+    pub fn destinations(
+        &self,
+        names: &[String],
+        progress: &Arc<Progress>,
+    ) -> Result<Vec<PreparedDestination>> {
+        let all;
+        let names = if names.is_empty() {
+            all = self.config.names(Section::Destinations);
+            if all.is_empty() {
+                return Err(nothing_configured("destinations"));
+            }
+            &all
+        } else {
+            names
+        };
+        names
+            .iter()
+            .map(|name| self.destination(name, progress))
+            .collect()
+    }
+
+    /// Every problem in the tables that belong to plugins, without touching anything outside.
+    pub fn problems(&self) -> Vec<Error> {
+        let model = self.config.model();
+        let sources = model
+            .sources
+            .iter()
+            .map(|(name, table)| (Section::Sources, name, &table.plugin));
+        let destinations = model
+            .destinations
+            .iter()
+            .map(|(name, table)| (Section::Destinations, name, &table.plugin));
+        let mut problems: Vec<Error> = sources
+            .chain(destinations)
+            .flat_map(|(section, name, plugin)| {
+                self.checked_schema(section, name, plugin)
+                    .err()
+                    .unwrap_or_default()
+            })
+            .collect();
+        // A plugin that nobody uses yet may be wrong too.
+        for name in model.plugins.keys() {
+            let used = model.sources.values().any(|table| table.plugin == *name)
+                || model
+                    .destinations
+                    .values()
+                    .any(|table| table.plugin == *name);
+            if !used {
+                problems.extend(self.plugin(name).err());
+            }
+        }
+        problems
+    }
+
+    /// An unknown name of a source or a destination.
+    pub fn unknown(&self, section: Section, name: &str) -> Error {
+        let what = match section {
+            Section::Sources => "source",
+            Section::Destinations => "destination",
+        };
+        unknown_name(what, name, &self.config.names(section))
+    }
+
+    fn prepare(&self, member: &Member<'_>) -> Result<(Plugin, String, Grants)> {
+        let (plugin, schema) = self
+            .checked_schema(member.section, member.name, member.plugin)
+            .map_err(|problems| problems.into_iter().next().unwrap_or_else(Error::cancelled))?;
+        let config = self.config.resolved_plugin_config(
+            member.section,
+            member.name,
+            &schema,
+            &self.secrets,
+        )?;
+        let at = Pointer::root()
+            .key(member.section.as_str())
+            .key(member.name);
+        let place = || self.config.document().value_place(&at.key("config"));
+        let required = plugin
+            .requirements(&config)
+            .map_err(|error| error.on(place()))?;
+        let bundled = plugins::known(&self.config).get(member.plugin) == Some(&Origin::Bundled);
+        let allow = member.allow.map(allow);
+        let section = at.to_string();
+        let grants = grant(&section, &required, allow.as_ref(), bundled)?;
+        Ok((plugin, config, grants))
+    }
+
+    /// The plugin of `section.name` and its schema, after the table was checked against it.
+    fn checked_schema(
+        &self,
+        section: Section,
+        name: &str,
+        plugin_name: &str,
+    ) -> Result<(Plugin, Value), Vec<Error>> {
+        let at = Pointer::root()
+            .key(section.as_str())
+            .key(name)
+            .key("plugin");
+        let here = |error: Error| match self.config.model().plugins.contains_key(plugin_name) {
+            // The place of the plugin's own table is in the error already, or the file itself is at fault.
+            true => vec![error],
+            false => vec![error.on(self.config.document().value_place(&at))],
+        };
+        let plugin = self.plugin(plugin_name).map_err(here)?;
+        let wanted = match section {
+            Section::Sources => PluginKind::Source,
+            Section::Destinations => PluginKind::Destination,
+        };
+        if plugin.info().kind != wanted {
+            let error = self.config.document().error(
+                &at,
+                format!(
+                    "'{at}' names '{plugin_name}', which is no plugin for {}",
+                    section.as_str()
+                ),
+            );
+            return Err(vec![
+                error.hint("`strongroom plugin list` shows which plugins are for what"),
+            ]);
+        }
+        let schema = serde_json::from_str(&plugin.info().config_schema)
+            .map_err(|error| vec![bad_schema(plugin_name, &error)])?;
+        let problems = self
+            .config
+            .plugin_problems(section, name, &schema)
+            .map_err(|error| vec![error.on(format!("plugin {plugin_name}"))])?;
+        if problems.is_empty() {
+            Ok((plugin, schema))
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+/// A table of the configuration that names a plugin.
+struct Member<'a> {
+    section: Section,
+    name: &'a str,
+    plugin: &'a str,
+    allow: Option<&'a AllowTable>,
+}
+
+/// An unknown name, with the nearest known one.
+pub fn unknown_name<S: AsRef<str>>(what: &str, name: &str, known: &[S]) -> Error {
+    Error::new(
+        ErrorKind::InvalidConfig,
+        format!("there is no {what} '{}'", name.escape_debug()),
+    )
+    .hint(did_you_mean_or_list(
+        name,
+        &format!("configured {what}s"),
+        known,
+    ))
+}
+
+/// A command that has nothing to work on.
+pub fn nothing_configured(section: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidConfig,
+        format!("no {section} are configured"),
+    )
+    .hint(format!("add a table [{section}.NAME] to the configuration"))
+}
+
+fn bad_schema(plugin: &str, error: &serde_json::Error) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!("its configuration schema is no JSON: {error}"),
+    )
+    .on(format!("plugin {plugin}"))
+}
+
+fn allow(table: &AllowTable) -> Allow {
+    Allow {
+        read: table.read.clone(),
+        write: table.write.clone(),
+        connect: table.connect.clone(),
+        http: table.http.clone(),
+        command: table.command.clone(),
+    }
+}

@@ -1,0 +1,7 @@
+//! The `strongroom` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    strongroom::app::main()
+}

@@ -1,0 +1,276 @@
+//! Progress of a run on the terminal: a bar with rate and remaining time, plain lines where there is no terminal, events for programs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use strongroom_repository::Progress;
+
+use super::screen::Screen;
+use super::text::{clean, truncate};
+use super::{size, time};
+
+/// Shows the progress of a run until it is dropped.
+pub struct Display {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// For people.
+    People,
+    /// Events as JSON lines, for `backup --json`.
+    Events,
+}
+
+/// One moment of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Moment {
+    event: &'static str,
+    step: String,
+    bytes: u64,
+    bytes_expected: u64,
+    items: u64,
+    items_expected: u64,
+    stored_bytes: u64,
+    bytes_per_second: u64,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining_seconds: Option<u64>,
+}
+
+const REDRAW: Duration = Duration::from_millis(100);
+const EVENT_EVERY: Duration = Duration::from_secs(1);
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+impl Display {
+    /// Begins to show `progress`.
+    pub fn begin(screen: &Arc<Screen>, progress: &Arc<Progress>, shown: Shown) -> Self {
+        let every = match shown {
+            Shown::Events if screen.is_json() => EVENT_EVERY,
+            Shown::Events | Shown::People if screen.draws() => REDRAW,
+            _ if screen.tells_progress() => LINE_EVERY,
+            _ => {
+                return Self {
+                    stop: None,
+                    thread: None,
+                };
+            }
+        };
+        let (stop, stopped) = mpsc::channel();
+        let screen = Arc::clone(screen);
+        let progress = Arc::clone(progress);
+        let thread = std::thread::spawn(move || show(&screen, &progress, every, &stopped));
+        Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It only draws: whatever became of it is no reason to fail.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn show(screen: &Arc<Screen>, progress: &Progress, every: Duration, stopped: &mpsc::Receiver<()>) {
+    let started = Instant::now();
+    let mut rate = Rate::default();
+    let bar = (every == REDRAW).then(bar);
+    if let Some(bar) = &bar {
+        screen.set_bar(Some(bar.clone()));
+    }
+    while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+        let moment = moment(progress, started.elapsed(), &mut rate);
+        match &bar {
+            Some(bar) => draw(bar, &moment),
+            None if screen.is_json() => {
+                // A reader who has gone will be noticed with the result.
+                let _ = screen.json_line(&moment);
+            }
+            None => screen.note(&line(&moment)),
+        }
+    }
+    if let Some(bar) = &bar {
+        screen.set_bar(None);
+        bar.finish_and_clear();
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
+    bar.set_style(spinner_style());
+    bar
+}
+
+fn spinner_style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+}
+
+fn bar_style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {bar:24.cyan/dim} {percent:>3} %  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+        .progress_chars("━━─")
+}
+
+fn draw(bar: &ProgressBar, moment: &Moment) {
+    let expected = moment.bytes_expected;
+    if expected > 0 && bar.length() != Some(expected) {
+        bar.set_length(expected);
+        bar.set_style(bar_style());
+    }
+    bar.set_position(moment.bytes.min(expected.max(moment.bytes)));
+    let columns = console::Term::stderr()
+        .size_checked()
+        .map_or(80, |(_, columns)| columns);
+    // Spinner, bar and percentage come before the message.
+    let before = if expected > 0 { 36 } else { 2 };
+    let room = usize::from(columns).saturating_sub(before + 1);
+    bar.set_message(truncate(&figures(moment), room).into_owned());
+    bar.tick();
+}
+
+/// `12.3 MiB of 1.20 GiB · 85.0 MiB/s · 14 s left · 1,234 files · reading media`.
+fn figures(moment: &Moment) -> String {
+    let mut parts = Vec::new();
+    if moment.bytes > 0 || moment.bytes_expected > 0 {
+        parts.push(match moment.bytes_expected {
+            0 => size::bytes(moment.bytes),
+            expected => format!("{} of {}", size::bytes(moment.bytes), size::bytes(expected)),
+        });
+    }
+    if moment.bytes_per_second > 0 {
+        parts.push(size::rate(moment.bytes_per_second as f64));
+    }
+    if let Some(seconds) = moment.remaining_seconds {
+        parts.push(format!(
+            "{} left",
+            time::duration(Duration::from_secs(seconds.max(10)))
+        ));
+    }
+    if moment.items > 0 {
+        parts.push(match moment.items_expected {
+            0 => size::count(moment.items),
+            expected => format!("{} of {}", size::count(moment.items), size::count(expected)),
+        });
+    }
+    if !moment.step.is_empty() {
+        parts.push(clean(&moment.step).into_owned());
+    }
+    parts.join(" · ")
+}
+
+fn line(moment: &Moment) -> String {
+    format!(
+        "{:>5} s  {}",
+        moment.seconds.round() as u64,
+        figures(moment)
+    )
+}
+
+fn moment(progress: &Progress, elapsed: Duration, rate: &mut Rate) -> Moment {
+    let bytes = progress.bytes.load(Relaxed);
+    let bytes_expected = progress.bytes_expected.load(Relaxed);
+    let per_second = rate.update(bytes, elapsed);
+    let left = bytes_expected.saturating_sub(bytes);
+    let remaining_seconds = (left > 0 && per_second >= 1.0 && elapsed >= Duration::from_secs(2))
+        .then(|| (left as f64 / per_second).ceil() as u64);
+    Moment {
+        event: "progress",
+        step: if progress.is_cancelled() {
+            "cancelling…".into()
+        } else {
+            progress.current_step()
+        },
+        bytes,
+        bytes_expected,
+        items: progress.items.load(Relaxed),
+        items_expected: progress.items_expected.load(Relaxed),
+        stored_bytes: progress.stored_bytes.load(Relaxed),
+        bytes_per_second: per_second as u64,
+        seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
+        remaining_seconds,
+    }
+}
+
+/// Bytes a second, smoothed over the last few seconds.
+#[derive(Debug, Default)]
+struct Rate {
+    bytes: u64,
+    elapsed: Duration,
+    per_second: Option<f64>,
+}
+
+/// In which a change of speed shows by two thirds.
+const SMOOTHING_SECONDS: f64 = 3.0;
+
+impl Rate {
+    fn update(&mut self, bytes: u64, elapsed: Duration) -> f64 {
+        let seconds = elapsed.saturating_sub(self.elapsed).as_secs_f64();
+        if seconds <= 0.0 {
+            return self.per_second.unwrap_or(0.0);
+        }
+        let now = bytes.saturating_sub(self.bytes) as f64 / seconds;
+        let per_second = match self.per_second {
+            None => now,
+            Some(before) => before + (now - before) * (1.0 - (-seconds / SMOOTHING_SECONDS).exp()),
+        };
+        *self = Self {
+            bytes,
+            elapsed,
+            per_second: Some(per_second),
+        };
+        per_second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_follows_the_last_seconds_and_the_time_left_follows_the_rate() {
+        let progress = Progress::default();
+        progress.expect(Some(10_000), None);
+        let mut rate = Rate::default();
+        progress.advance(1_000, 1);
+        let first = moment(&progress, Duration::from_secs(1), &mut rate);
+        assert_eq!(
+            (first.bytes_per_second, first.remaining_seconds),
+            (1_000, None)
+        );
+        progress.advance(1_000, 1);
+        let second = moment(&progress, Duration::from_secs(2), &mut rate);
+        assert_eq!(second.remaining_seconds, Some(8));
+        for seconds in 3..30 {
+            moment(&progress, Duration::from_secs(seconds), &mut rate);
+        }
+        let stalled = moment(&progress, Duration::from_secs(30), &mut rate);
+        assert_eq!(
+            (stalled.bytes_per_second, stalled.remaining_seconds),
+            (0, None)
+        );
+    }
+
+    #[test]
+    fn figures_that_are_not_known_are_left_out() {
+        let progress = Progress::default();
+        progress.step("opening\u{7} nas");
+        let moment = moment(&progress, Duration::from_secs(1), &mut Rate::default());
+        assert_eq!(figures(&moment), "opening\\u{7} nas");
+    }
+}

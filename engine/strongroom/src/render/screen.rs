@@ -1,0 +1,206 @@
+//! The terminal: results to standard output, messages to standard error and above the progress bar, secrets blotted out of both.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+use strongroom_repository::progress::{Level, Listener, Record};
+use strongroom_repository::{Error, Result};
+
+use super::style::Style;
+use super::text::clean;
+use crate::config::Secrets;
+
+/// How to talk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScreenOptions {
+    /// Results as JSON.
+    pub json: bool,
+    /// Nothing but results, warnings and errors.
+    pub quiet: bool,
+    /// Log records below warnings too.
+    pub verbose: bool,
+    /// No colour, whatever the terminal can do.
+    pub no_color: bool,
+}
+
+/// Everything that is said goes through here. Shared by all threads.
+pub struct Screen {
+    options: ScreenOptions,
+    bar: Mutex<Option<ProgressBar>>,
+    secrets: OnceLock<Arc<Secrets>>,
+}
+
+impl Screen {
+    /// A screen over the process's own streams.
+    pub fn new(options: ScreenOptions) -> Arc<Self> {
+        Arc::new(Self {
+            options,
+            bar: Mutex::default(),
+            secrets: OnceLock::new(),
+        })
+    }
+
+    /// From now on, what was resolved here is blotted out.
+    pub fn hide(&self, secrets: Arc<Secrets>) {
+        // A second configuration in one process would be a second screen.
+        let _ = self.secrets.set(secrets);
+    }
+
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.options.json
+    }
+
+    /// Whether a bar may be drawn.
+    pub fn draws(&self) -> bool {
+        !self.options.quiet && !self.options.json && io::stderr().is_terminal()
+    }
+
+    /// Whether plain progress lines are wanted where there is no bar.
+    pub fn tells_progress(&self) -> bool {
+        !self.options.quiet && !self.options.json
+    }
+
+    /// Colours of results.
+    pub fn style(&self) -> Style {
+        self.style_for(io::stdout().is_terminal())
+    }
+
+    /// Columns of the terminal that results go to, or `None` where they go elsewhere.
+    pub fn width(&self) -> Option<usize> {
+        io::stdout()
+            .is_terminal()
+            .then(|| console::Term::stdout().size_checked())
+            .flatten()
+            .map(|(_, columns)| usize::from(columns))
+    }
+
+    /// Writes a result. `text` ends with a newline where it should. The reader who has gone is no error.
+    pub fn result(&self, text: &str) -> Result<()> {
+        let text = self.hidden(text);
+        let write = || {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(text.as_bytes())?;
+            stdout.flush()
+        };
+        match self.suspended(write) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(Error::io("cannot write to standard output", error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Writes a result as a JSON document over several lines.
+    pub fn json(&self, value: &impl Serialize) -> Result<()> {
+        self.result(&(to_json(serde_json::to_string_pretty(value))? + "\n"))
+    }
+
+    /// Writes a result or event as JSON in one line.
+    pub fn json_line(&self, value: &impl Serialize) -> Result<()> {
+        self.result(&(to_json(serde_json::to_string(value))? + "\n"))
+    }
+
+    /// What people may want to know.
+    pub fn note(&self, text: &str) {
+        if !self.options.quiet {
+            self.message(text);
+        }
+    }
+
+    /// What someone should look at.
+    pub fn warn(&self, text: &str) {
+        let label = self.message_style().warning("warning:");
+        self.message(&format!("{label} {}", clean(text)));
+    }
+
+    /// What failed, in one line, and the next thing to try in a second.
+    pub fn error(&self, error: &Error) {
+        let style = self.message_style();
+        let mut text = format!("{} {}", style.bad("error:"), clean(&error.to_string()));
+        if let Some(hint) = error.hint_text() {
+            text.push_str(&format!("\n{} {}", style.hint("hint:"), clean(hint)));
+        }
+        self.message(&text);
+    }
+
+    /// Where the log records of a run go.
+    pub fn listener(self: &Arc<Self>) -> Listener {
+        let screen = Arc::clone(self);
+        Box::new(move |record| screen.record(record))
+    }
+
+    /// Messages go above `bar` until it is taken away.
+    pub fn set_bar(&self, bar: Option<ProgressBar>) {
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    }
+
+    fn record(&self, record: &Record) {
+        let wanted = match record.level {
+            Level::Error | Level::Warn => true,
+            Level::Info | Level::Debug => self.options.verbose,
+            Level::Trace => false,
+        };
+        if !wanted {
+            return;
+        }
+        let mut text = match record.origin.as_str() {
+            "engine" => record.message.clone(),
+            origin => format!("{origin}: {}", record.message),
+        };
+        for (name, value) in &record.fields {
+            text.push_str(&format!(" {name}={value}"));
+        }
+        if record.level >= Level::Warn {
+            self.warn(&text);
+        } else {
+            self.message(&self.message_style().dim(&clean(&text)));
+        }
+    }
+
+    /// A line to standard error, whatever is asked for.
+    pub fn message(&self, text: &str) {
+        let text = self.hidden(text);
+        self.suspended(|| {
+            // Where nobody listens there is nobody to tell.
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        });
+    }
+
+    fn suspended<R>(&self, write: impl FnOnce() -> R) -> R {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn hidden(&self, text: &str) -> String {
+        match self.secrets.get() {
+            Some(secrets) => secrets.hide(text),
+            None => text.to_owned(),
+        }
+    }
+
+    fn message_style(&self) -> Style {
+        self.style_for(io::stderr().is_terminal())
+    }
+
+    fn style_for(&self, is_terminal: bool) -> Style {
+        let refused = self.options.no_color
+            || self.options.json
+            || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Style::new(is_terminal && !refused)
+    }
+}
+
+fn to_json(text: serde_json::Result<String>) -> Result<String> {
+    text.map_err(|error| {
+        Error::new(
+            strongroom_repository::ErrorKind::Failed,
+            format!("cannot write JSON: {error}"),
+        )
+    })
+}

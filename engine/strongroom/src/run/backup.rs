@@ -1,0 +1,225 @@
+//! Backing up: jobs in, backups out. Everything that can be wrong with the configuration shows before the first job begins.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
+use strongroom_repository::source::Kind;
+use strongroom_repository::{Error, ErrorKind, Progress, Repository, Result, Snapshot};
+
+use super::backups::{Backup, group};
+use super::id;
+use super::open::open_all;
+use crate::engine::{
+    Engine, PROGRAM, PreparedDestination, PreparedSource, nothing_configured, unknown_name,
+};
+
+/// What to back up.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    /// Names of jobs; empty for all.
+    pub jobs: Vec<String>,
+    /// Only these sources of them; empty for all.
+    pub sources: Vec<String>,
+    /// What the user has to say.
+    pub note: Option<String>,
+    /// What is asked for. The first backup of a source is full in any case.
+    pub kind: Kind,
+    /// `scheduled` or `on-demand`.
+    pub trigger: &'static str,
+}
+
+/// A job that is ready to run.
+pub struct PreparedJob {
+    name: String,
+    sources: Vec<PreparedSource>,
+    destinations: Vec<PreparedDestination>,
+}
+
+/// What became of one job. Wherever there is a [`backup`](Self::backup), it counts.
+pub struct JobResult {
+    /// The job.
+    pub job: String,
+    /// The backup as `list` shows it, where at least one destination has it.
+    pub backup: Option<Backup>,
+    /// Why there is no backup, or not at all destinations: one failed destination fails the job.
+    pub errors: Vec<Error>,
+    /// What each source delivered.
+    pub reports: Vec<SourceReport>,
+    /// From the first to the last byte.
+    pub duration: Duration,
+}
+
+impl JobResult {
+    /// Whether files could not be read.
+    pub fn is_incomplete(&self) -> bool {
+        self.reports
+            .iter()
+            .any(|report| !report.unreadable.is_empty())
+    }
+}
+
+impl PreparedJob {
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Checks the request and prepares its jobs, in the order of the file. Nothing is touched.
+pub fn prepare(
+    engine: &Engine,
+    request: &BackupRequest,
+    progress: &Arc<Progress>,
+) -> Result<Vec<PreparedJob>> {
+    let all = engine.config().job_names();
+    if all.is_empty() {
+        return Err(nothing_configured("jobs"));
+    }
+    if let Some(unknown) = request.jobs.iter().find(|name| !all.contains(name)) {
+        return Err(unknown_name("job", unknown, &all));
+    }
+    let wanted = |name: &&String| request.jobs.is_empty() || request.jobs.contains(name);
+    let jobs: Vec<PreparedJob> = all
+        .iter()
+        .filter(wanted)
+        .map(|name| prepare_job(engine, name, &request.sources, progress))
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect();
+    let is_there = |source: &String| {
+        jobs.iter()
+            .any(|job| job.sources.iter().any(|s| s.name == *source))
+    };
+    if let Some(unknown) = request.sources.iter().find(|source| !is_there(source)) {
+        return Err(unknown_source(engine, unknown));
+    }
+    Ok(jobs)
+}
+
+/// Runs one job to its end. Only being cancelled is an error of its own; anything else is in the result.
+pub fn run(
+    job: PreparedJob,
+    request: &BackupRequest,
+    progress: &Arc<Progress>,
+) -> Result<JobResult> {
+    let started = Instant::now();
+    let mut result = JobResult {
+        job: job.name.clone(),
+        backup: None,
+        errors: Vec::new(),
+        reports: Vec::new(),
+        duration: Duration::ZERO,
+    };
+    let mut repositories = Vec::new();
+    for opened in open_all(&job.destinations, progress) {
+        match opened.repository {
+            Ok(repository) => repositories.push(repository),
+            Err(error) => result.errors.push(error),
+        }
+    }
+    progress.check_cancelled()?;
+    if !repositories.is_empty() {
+        match run_into(&repositories, job, request, progress, &mut result.reports) {
+            Ok(backup) => result.backup = backup,
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Err(error) => result.errors.push(error),
+        }
+    }
+    result.duration = started.elapsed();
+    Ok(result)
+}
+
+fn run_into(
+    repositories: &[Arc<Repository>],
+    job: PreparedJob,
+    request: &BackupRequest,
+    progress: &Arc<Progress>,
+    reports: &mut Vec<SourceReport>,
+) -> Result<Option<Backup>> {
+    let run = RunInfo {
+        run: id::generate()?,
+        job: job.name,
+        trigger: request.trigger.to_owned(),
+        note: request.note.clone(),
+        sources: job.sources.len(),
+        program: PROGRAM.to_owned(),
+    };
+    let mut session = BackupSession::begin(repositories.to_vec(), run, Arc::clone(progress))?;
+    for mut prepared in job.sources {
+        let info = SourceInfo {
+            name: prepared.name,
+            plugin: prepared.plugin,
+            plugin_version: prepared.plugin_version,
+            method: prepared.method,
+            kind: request.kind,
+        };
+        reports.push(session.add(&info, &mut *prepared.source)?);
+    }
+    let committed = session.commit()?;
+    read_back(repositories, &committed)
+}
+
+/// The backup as `list` will show it: from the snapshots themselves.
+fn read_back(repositories: &[Arc<Repository>], committed: &[Committed]) -> Result<Option<Backup>> {
+    let mut lists = Vec::new();
+    for target in committed {
+        let repository = repositories
+            .iter()
+            .find(|repository| repository.name() == target.target);
+        let Some(repository) = repository else {
+            continue;
+        };
+        let snapshots = target
+            .snapshots
+            .iter()
+            .map(|(_, id)| Ok((*id, Snapshot::load(repository, id)?)))
+            .collect::<Result<Vec<_>>>()?;
+        lists.push((target.target.clone(), snapshots));
+    }
+    Ok(group(lists).pop())
+}
+
+fn prepare_job(
+    engine: &Engine,
+    name: &str,
+    only: &[String],
+    progress: &Arc<Progress>,
+) -> Result<Option<PreparedJob>> {
+    let Some(table) = engine.config().model().jobs.get(name) else {
+        return Ok(None);
+    };
+    let wanted = |source: &&String| only.is_empty() || only.contains(source);
+    let sources: Vec<_> = table.sources.iter().filter(wanted).collect();
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(PreparedJob {
+        name: name.to_owned(),
+        sources: sources
+            .into_iter()
+            .map(|source| engine.source(source, progress))
+            .collect::<Result<_>>()?,
+        destinations: engine.destinations(&table.destinations, progress)?,
+    }))
+}
+
+/// A source that is not configured, or in none of the jobs.
+fn unknown_source(engine: &Engine, name: &str) -> Error {
+    let section = crate::config::Section::Sources;
+    if engine
+        .config()
+        .names(section)
+        .iter()
+        .any(|known| known == name)
+    {
+        Error::new(
+            ErrorKind::InvalidConfig,
+            format!("source {name} is in none of these jobs"),
+        )
+        .hint("add it to the `sources` of a job")
+    } else {
+        engine.unknown(section, name)
+    }
+}

@@ -1,0 +1,400 @@
+//! Backups as people know them, put together from snapshots: all snapshots of one run, over all destinations, are one backup.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use strongroom_repository::{Error, ErrorKind, Id, Result, Snapshot, Time};
+
+use super::id::{LATEST, MIN_PREFIX};
+
+/// One backup: a run of a job, or a snapshot that stock restic made. Serialised as `list --json` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Backup {
+    /// The run's id, or the snapshot's.
+    pub id: String,
+    /// The job; none for a snapshot of stock restic.
+    pub job: Option<String>,
+    /// `scheduled` or `on-demand`.
+    pub trigger: Option<String>,
+    /// `full` or `incremental`.
+    pub kind: Option<String>,
+    /// What the user wrote.
+    pub note: Option<String>,
+    /// When it began.
+    pub created: Time,
+    /// Whether all of it is there.
+    pub state: State,
+    /// What was backed up.
+    pub sources: Vec<BackupSource>,
+    /// Where it lies.
+    pub destinations: Vec<String>,
+}
+
+/// Whether a backup holds all that it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Everything.
+    Complete,
+    /// Files could not be read, or a source of the run has no snapshot.
+    Incomplete,
+}
+
+impl State {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// One source of a backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackupSource {
+    /// The source's name, or the paths that stock restic was given.
+    pub source: String,
+    /// The snapshot at the first destination.
+    pub snapshot: Id,
+    /// Bytes of its files, where the snapshot says so.
+    pub bytes: Option<u64>,
+    /// Bytes that no earlier backup held, where the snapshot says so.
+    pub new_bytes: Option<u64>,
+    /// Files, where the snapshot says so.
+    pub files: Option<u64>,
+    /// The snapshot at each destination.
+    pub snapshots: BTreeMap<String, Id>,
+    /// In the order of the destinations.
+    #[serde(skip)]
+    pub copies: Vec<Copy>,
+}
+
+/// A source's snapshot at one destination.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// The destination.
+    pub destination: String,
+    /// The snapshot's id there.
+    pub id: Id,
+    /// The snapshot.
+    pub snapshot: Snapshot,
+}
+
+impl Backup {
+    /// The first digits of its id, for tables: a run's id is short as it is.
+    pub fn short_id(&self) -> &str {
+        if self.job.is_some() {
+            &self.id
+        } else {
+            self.id.get(..8).unwrap_or(&self.id)
+        }
+    }
+
+    /// The source of this name.
+    pub fn source(&self, name: &str) -> Result<&BackupSource> {
+        self.sources
+            .iter()
+            .find(|source| source.source == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = self.sources.iter().map(|source| &source.source).collect();
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("backup {} holds no source '{name}'", self.short_id()),
+                )
+                .hint(crate::config::nearest::did_you_mean_or_list(
+                    name,
+                    "its sources",
+                    &names,
+                ))
+            })
+    }
+}
+
+/// Puts backups together from the snapshots of each destination, oldest first.
+pub fn group(destinations: Vec<(String, Vec<(Id, Snapshot)>)>) -> Vec<Backup> {
+    let mut runs: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
+    for (destination, snapshots) in destinations {
+        for (id, snapshot) in snapshots {
+            let key = snapshot
+                .tag("run")
+                .map_or_else(|| id.to_string(), str::to_owned);
+            runs.entry(key).or_default().push(Copy {
+                destination: destination.clone(),
+                id,
+                snapshot,
+            });
+        }
+    }
+    let mut backups: Vec<Backup> = runs
+        .into_iter()
+        .filter_map(|(id, copies)| assemble(id, copies))
+        .collect();
+    backups.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    backups
+}
+
+fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
+    let first = copies.first()?.snapshot.clone();
+    let created = copies.iter().map(|copy| copy.snapshot.time).min()?;
+    let tag = |name: &str| first.tag(name).map(str::to_owned);
+    let is_full = |copy: &Copy| copy.snapshot.tag("kind") != Some("incremental");
+    let kind = tag("kind").map(|_| {
+        if copies.iter().all(is_full) {
+            "full"
+        } else {
+            "incremental"
+        }
+    });
+    let unreadable = copies
+        .iter()
+        .any(|copy| copy.snapshot.tag("state") == Some("incomplete"));
+    let expected = tag("run-sources").and_then(|number| number.parse().ok());
+    let mut destinations: Vec<String> = Vec::new();
+    for copy in &copies {
+        if !destinations.contains(&copy.destination) {
+            destinations.push(copy.destination.clone());
+        }
+    }
+    let job = tag("run").and(tag("job"));
+    let (trigger, note) = (tag("trigger"), tag("note"));
+    let sources = by_source(copies);
+    let missing = expected.is_some_and(|expected| sources.len() < expected);
+    let state = if unreadable || missing {
+        State::Incomplete
+    } else {
+        State::Complete
+    };
+    Some(Backup {
+        id,
+        job,
+        trigger,
+        kind: kind.map(str::to_owned),
+        note,
+        created,
+        state,
+        sources,
+        destinations,
+    })
+}
+
+fn by_source(copies: Vec<Copy>) -> Vec<BackupSource> {
+    let mut sources: Vec<BackupSource> = Vec::new();
+    for copy in copies {
+        let name = source_name(&copy.snapshot);
+        match sources.iter_mut().find(|source| source.source == name) {
+            Some(source) => {
+                source.snapshots.insert(copy.destination.clone(), copy.id);
+                source.copies.push(copy);
+            }
+            None => {
+                let summary = copy.snapshot.summary.as_ref();
+                sources.push(BackupSource {
+                    source: name,
+                    snapshot: copy.id,
+                    bytes: summary.map(|summary| summary.total_bytes_processed),
+                    new_bytes: summary.map(|summary| summary.data_added),
+                    files: summary.map(|summary| summary.total_files_processed),
+                    snapshots: BTreeMap::from([(copy.destination.clone(), copy.id)]),
+                    copies: vec![copy],
+                });
+            }
+        }
+    }
+    sources
+}
+
+fn source_name(snapshot: &Snapshot) -> String {
+    match snapshot.tag("run").and(snapshot.tag("source")) {
+        Some(source) => source.to_owned(),
+        None => snapshot.paths.join(", "),
+    }
+}
+
+/// The backup that `name` means: `latest` (of `source`, if one is named), or the first digits of its id or of one of its snapshots.
+pub fn find<'a>(backups: &'a [Backup], name: &str, source: Option<&str>) -> Result<&'a Backup> {
+    let wrong = |kind, message: String| {
+        Err(Error::new(kind, message).hint("`strongroom list` shows the backups"))
+    };
+    if name == LATEST {
+        let holds = |backup: &&Backup| {
+            source.is_none_or(|name| backup.sources.iter().any(|source| source.source == name))
+        };
+        return match (backups.iter().rev().find(holds), source) {
+            (Some(backup), _) => Ok(backup),
+            (None, Some(source)) => wrong(
+                ErrorKind::NotFound,
+                format!("there is no backup of {source} yet"),
+            ),
+            (None, None) => wrong(ErrorKind::NotFound, "there is no backup yet".into()),
+        };
+    }
+    if name.chars().count() < MIN_PREFIX {
+        return wrong(
+            ErrorKind::InvalidConfig,
+            format!("'{name}' is too short to name a backup: give {MIN_PREFIX} digits or more"),
+        );
+    }
+    let wanted = name.to_ascii_lowercase();
+    let matching: Vec<&Backup> = backups
+        .iter()
+        .filter(|backup| backup.id.starts_with(&wanted) || has_snapshot(backup, &wanted))
+        .collect();
+    match matching.as_slice() {
+        [only] => Ok(only),
+        [] => wrong(ErrorKind::NotFound, format!("there is no backup '{name}'")),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|backup| backup.short_id()).collect();
+            Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!("'{name}' names {} backups", several.len()),
+            )
+            .hint(format!("give more digits: {}", ids.join(", "))))
+        }
+    }
+}
+
+fn has_snapshot(backup: &Backup, prefix: &str) -> bool {
+    backup
+        .sources
+        .iter()
+        .flat_map(|source| &source.copies)
+        .any(|copy| copy.id.to_string().starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(second: i64, paths: &[&str], tags: &[&str]) -> (Id, Snapshot) {
+        let time = Time::from_nanoseconds(second * 1_000_000_000);
+        let id = Id::of(format!("{second}{paths:?}{tags:?}").as_bytes());
+        let json = serde_json::json!({
+            "time": time,
+            "tree": Id::of(b""),
+            "paths": paths,
+            "tags": tags,
+            "hostname": "host",
+        });
+        (id, serde_json::from_value(json).expect("a snapshot"))
+    }
+
+    fn run<'a>(id: &'a str, source: &'a str) -> Vec<&'a str> {
+        let all = [
+            "job:nightly",
+            "kind:incremental",
+            "run-sources:2",
+            "note:before: the move",
+        ];
+        let mut tags = all.to_vec();
+        tags.extend([id, source]);
+        tags
+    }
+
+    fn nas_and_offsite() -> Vec<Backup> {
+        group(vec![
+            (
+                "nas".into(),
+                vec![
+                    snapshot(20, &["/media"], &run("run:abcd000000", "source:media")),
+                    snapshot(21, &["/shop"], &run("run:abcd000000", "source:shop")),
+                    snapshot(10, &["/home/a", "/etc"], &["restic-tag"]),
+                ],
+            ),
+            (
+                "offsite".into(),
+                vec![
+                    snapshot(20, &["/media"], &run("run:abcd000000", "source:media")),
+                    snapshot(30, &["/media"], &run("run:abce000000", "source:media")),
+                ],
+            ),
+        ])
+    }
+
+    #[test]
+    fn snapshots_of_one_run_are_one_backup() {
+        let backups = nas_and_offsite();
+        let ids: Vec<_> = backups.iter().map(|backup| backup.short_id()).collect();
+        assert_eq!(ids[1..], ["abcd000000", "abce000000"]);
+        let backup = &backups[1];
+        assert_eq!(backup.destinations, ["nas", "offsite"]);
+        assert_eq!(backup.note.as_deref(), Some("before: the move"));
+        assert_eq!(backup.job.as_deref(), Some("nightly"));
+        let sources: Vec<_> = backup
+            .sources
+            .iter()
+            .map(|source| (source.source.as_str(), source.copies.len()))
+            .collect();
+        assert_eq!(sources, [("media", 2), ("shop", 1)]);
+    }
+
+    #[test]
+    fn a_run_that_lacks_a_source_is_incomplete() {
+        let states: Vec<_> = nas_and_offsite()
+            .iter()
+            .map(|backup| backup.state)
+            .collect();
+        assert_eq!(
+            states,
+            [State::Complete, State::Complete, State::Incomplete]
+        );
+    }
+
+    #[test]
+    fn a_snapshot_of_stock_restic_stands_for_itself() {
+        let backups = nas_and_offsite();
+        let foreign = &backups[0];
+        assert_eq!(
+            (foreign.job.as_deref(), foreign.kind.as_deref()),
+            (None, None)
+        );
+        assert_eq!(foreign.short_id().len(), 8);
+        assert_eq!(foreign.sources[0].source, "/home/a, /etc");
+    }
+
+    #[test]
+    fn a_backup_is_found_by_the_beginning_of_its_id() {
+        let backups = nas_and_offsite();
+        let check = |name: &str, source: Option<&str>, expected: &str| {
+            let found = match find(&backups, name, source) {
+                Ok(backup) => backup.id.clone(),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(found, expected, "{name} {source:?}");
+        };
+        check("abcd", None, "abcd000000");
+        check("ABCE0", None, "abce000000");
+        check("latest", None, "abce000000");
+        check("latest", Some("shop"), "abcd000000");
+        check(
+            "latest",
+            Some("nothing"),
+            "there is no backup of nothing yet",
+        );
+        check(
+            "abc",
+            None,
+            "'abc' is too short to name a backup: give 4 digits or more",
+        );
+        check("zzzz", None, "there is no backup 'zzzz'");
+        let snapshot = backups[0].sources[0].snapshot.to_string();
+        check(&snapshot[..8], None, &snapshot);
+    }
+
+    #[test]
+    fn an_ambiguous_id_names_the_candidates() {
+        let backups = group(vec![(
+            "nas".into(),
+            vec![
+                snapshot(1, &["/a"], &["run:abcd111111"]),
+                snapshot(2, &["/a"], &["run:abcd222222"]),
+            ],
+        )]);
+        let error = find(&backups, "abcd", None).expect_err("two");
+        assert_eq!(error.to_string(), "'abcd' names 2 backups");
+        assert_eq!(
+            error.hint_text(),
+            Some("give more digits: abcd1111, abcd2222")
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! What the commands do, without a word about how it looks: requests in, results as data out.
+
+pub mod backup;
+pub mod backups;
+pub mod check;
+pub mod download;
+pub mod id;
+pub mod init;
+pub mod keys;
+pub mod open;
+pub mod restore;
+pub mod survey;

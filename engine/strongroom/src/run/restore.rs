@@ -1,0 +1,178 @@
+//! Restoring: a backup in, files in a directory or in another source out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+use strongroom_repository::backup::Problem;
+use strongroom_repository::feed::SnapshotFeed;
+use strongroom_repository::restore::{RestoreOptions, restore_tree};
+use strongroom_repository::source::{Attributes, Conflict, RestoreRequest, Summary};
+use strongroom_repository::{Error, ErrorKind, Progress, Result};
+
+use super::backups::{Backup, BackupSource, find};
+use super::open;
+use super::survey::Survey;
+use crate::engine::Engine;
+
+/// What to restore, and where to.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The backup's id, its first digits, or `latest`.
+    pub backup: String,
+    /// Only this source.
+    pub source: Option<String>,
+    /// Where to.
+    pub target: Target,
+    /// Only these paths, relative to the source; empty for all.
+    pub paths: Vec<String>,
+    /// What to do with files that exist.
+    pub conflict: Conflict,
+}
+
+/// Where to restore.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// Below this directory, each source in a folder of its own name.
+    Directory(PathBuf),
+    /// Into this configured source.
+    Source(String),
+}
+
+/// What was restored of one source.
+pub struct Restored {
+    /// The source.
+    pub source: String,
+    /// The destination that it came from.
+    pub destination: String,
+    /// Where it is now: a directory, or a source.
+    pub target: String,
+    /// Files and bytes that were written, where the engine wrote them.
+    pub summary: Option<Summary>,
+    /// Files that were left as they were.
+    pub kept: u64,
+    /// What could not be restored as it was.
+    pub problems: Vec<Problem>,
+    /// What the plugin tells, where it took the backup back.
+    pub attributes: Attributes,
+}
+
+/// A restore that was found possible.
+pub struct Prepared<'a> {
+    /// The backup.
+    pub backup: &'a Backup,
+    /// Its sources that will be restored.
+    pub sources: Vec<&'a BackupSource>,
+}
+
+/// Finds the backup and its sources. Nothing is touched.
+pub fn prepare<'a>(survey: &'a Survey, request: &Request) -> Result<Prepared<'a>> {
+    let backup = find(&survey.backups, &request.backup, request.source.as_deref())?;
+    let sources = match &request.source {
+        Some(name) => vec![backup.source(name)?],
+        None => backup.sources.iter().collect(),
+    };
+    let needs_one = !request.paths.is_empty() || matches!(request.target, Target::Source(_));
+    if needs_one && sources.len() > 1 {
+        let names: Vec<_> = sources
+            .iter()
+            .map(|source| source.source.as_str())
+            .collect();
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!(
+                "backup {} holds {} sources, and only one can be restored this way",
+                backup.short_id(),
+                names.len()
+            ),
+        )
+        .hint(format!("name one with --source: {}", names.join(", "))));
+    }
+    Ok(Prepared { backup, sources })
+}
+
+/// Restores one source of a backup.
+pub fn restore(
+    engine: &Engine,
+    survey: &Survey,
+    source: &BackupSource,
+    request: &Request,
+    progress: &Arc<Progress>,
+) -> Result<Restored> {
+    let (copy, repository) = survey.copy(source).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("no destination that holds {} can be read", source.source),
+        )
+    })?;
+    // Before anything is read: whether the target can be written to at all.
+    let mut prepared = match &request.target {
+        Target::Source(name) => Some(engine.source(name, progress)?),
+        Target::Directory(_) => None,
+    };
+    let reading = open::read(repository, copy, progress)?;
+    let mut restored = Restored {
+        source: source.source.clone(),
+        destination: copy.destination.clone(),
+        target: String::new(),
+        summary: None,
+        kept: 0,
+        problems: Vec::new(),
+        attributes: Vec::new(),
+    };
+    match (&request.target, &mut prepared) {
+        (Target::Directory(directory), _) => {
+            let is_ours = reading.contents.manifest().is_some();
+            let target = folder_for(directory, is_ours.then_some(&source.source))?;
+            restored.target = target.display().to_string();
+            progress.expect(source.bytes, source.files);
+            let report = restore_tree(
+                &reading.contents,
+                reading.contents.root().clone(),
+                &RestoreOptions {
+                    target,
+                    conflict: request.conflict,
+                    delete_extra: false,
+                    paths: request.paths.clone(),
+                },
+                progress,
+            )?;
+            restored.summary = Some(report.summary);
+            restored.kept = report.kept;
+            restored.problems = report.problems;
+        }
+        (Target::Source(name), Some(prepared)) => {
+            restored.target = name.clone();
+            let contents = Arc::clone(&reading.contents);
+            let feed = SnapshotFeed::new(contents, request.paths.clone(), Arc::clone(progress));
+            let order = RestoreRequest {
+                until: None,
+                paths: request.paths.clone(),
+                options: options(request.conflict),
+            };
+            restored.attributes = prepared.source.restore(&order, &feed)?;
+        }
+        (Target::Source(_), None) => {}
+    }
+    Ok(restored)
+}
+
+/// A source goes into a folder of its own name, as stock restic would put it; what stock restic backed up has its own folders.
+fn folder_for(directory: &Path, source: Option<&String>) -> Result<PathBuf> {
+    let directory = std::path::absolute(directory)
+        .map_err(|error| Error::io(format!("cannot use {}", directory.display()), error))?;
+    Ok(match source {
+        Some(source) => directory.join(source),
+        None => directory,
+    })
+}
+
+/// What plugins agree on: `conflict`, where the person said something.
+fn options(conflict: Conflict) -> String {
+    match conflict {
+        Conflict::Overwrite => json!({"conflict": "overwrite"}),
+        Conflict::KeepExisting => json!({"conflict": "keep-existing"}),
+        Conflict::Fail => json!({}),
+    }
+    .to_string()
+}
