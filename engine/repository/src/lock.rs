@@ -2,22 +2,23 @@
 //! while its holder lives, so that both programs respect each other.
 
 mod entry;
+mod others;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
-use rustix::process::{Pid, test_kill_process};
-
 use crate::file::FileType;
 use crate::id::Id;
-use crate::identity::Identity;
 use crate::repository::Repository;
 use crate::time::Time;
-use crate::{Error, ErrorKind, Result, parallel};
+use crate::{Error, ErrorKind, Result};
+
+use others::refuse_if_blocked;
 
 pub use entry::{LockEntry, STALE_AFTER_SECONDS, Situation, blocking};
+pub use others::{Locks, list, remove_stale};
 
 /// A held lock. Refreshed by a thread of its own, and removed when dropped.
 pub struct Lock {
@@ -204,70 +205,6 @@ impl Shared {
     }
 }
 
-/// All locks that can be read. One that vanishes while we look was released.
-pub fn list(repository: &Repository) -> Result<(Vec<(Id, LockEntry)>, Vec<Error>)> {
-    let ids = repository.list(FileType::Lock)?;
-    let threads = repository.destination().parallelism();
-    let loaded = parallel::map(threads, &ids, |(id, _)| {
-        let loaded = repository.load_json::<LockEntry>(FileType::Lock, id);
-        Ok(match loaded {
-            Err(error) if error.is_temporary() => return Err(error),
-            loaded => (*id, loaded),
-        })
-    })?;
-    let (mut locks, mut problems) = (Vec::new(), Vec::new());
-    for (id, lock) in loaded {
-        match lock {
-            Ok(lock) => locks.push((id, lock)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => problems.push(error),
-        }
-    }
-    Ok((locks, problems))
-}
-
-/// Removes the locks whose holders are gone, and returns what they said.
-pub fn remove_stale(repository: &Repository) -> Result<Vec<LockEntry>> {
-    let (locks, _) = list(repository)?;
-    let mut removed = Vec::new();
-    for (id, lock) in locks {
-        if in_situation(|situation| lock.is_stale(situation)) {
-            repository.delete(FileType::Lock, &id)?;
-            removed.push(lock);
-        }
-    }
-    Ok(removed)
-}
-
-/// A lock that cannot be read says nothing of its holder. It keeps out who would delete, but no backup: it may lie there forever.
-fn refuse_if_blocked(repository: &Repository, exclusive: bool, own: Option<&Id>) -> Result<()> {
-    let (locks, problems) = list(repository)?;
-    let blocking =
-        in_situation(|situation| entry::blocking(&locks, own, exclusive, situation).cloned());
-    if let Some(lock) = blocking {
-        return Err(Error::new(
-            ErrorKind::Locked,
-            format!("repository {} is locked {lock}", repository.name()),
-        )
-        .hint(
-            "wait for it to end; the lock of a program that is gone counts for 30 minutes at most",
-        ));
-    }
-    match problems.into_iter().next() {
-        Some(problem) if exclusive => Err(problem),
-        _ => Ok(()),
-    }
-}
-
-fn in_situation<T>(decide: impl FnOnce(&Situation<'_>) -> T) -> T {
-    let identity = Identity::current();
-    decide(&Situation {
-        now: Time::now(),
-        hostname: &identity.hostname,
-        is_alive: &is_alive,
-    })
-}
-
 /// restic finds out whether the holder of a lock lives by sending it SIGHUP, which would end us. A handler that does nothing, rather than
 /// ignoring the signal, because programs that we start would inherit that.
 fn survive_probing() -> Result<()> {
@@ -282,10 +219,5 @@ fn survive_probing() -> Result<()> {
     Ok(())
 }
 
-/// Whether a process of this host lives. One that we may not signal does.
-fn is_alive(pid: i64) -> bool {
-    i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
+#[cfg(test)]
+mod tests;

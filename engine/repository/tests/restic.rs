@@ -209,7 +209,7 @@ fn restics_lock_keeps_us_out() {
         waiting.kill().expect("is killed");
         waiting.wait().expect("has ended");
         // The lock is still there, but its holder is not.
-        let (locks, _) = lock::list(&repository).expect("are listed");
+        let locks = lock::list(&repository).expect("are listed").good;
         assert_eq!(
             locks.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
             [lock_id]
@@ -222,8 +222,8 @@ fn restics_lock_keeps_us_out() {
 
 fn wait_for_a_lock(repository: &Repository) -> Id {
     for _ in 0..200 {
-        if let Ok((locks, _)) = lock::list(repository)
-            && let [(id, _)] = locks.as_slice()
+        if let Ok(locks) = lock::list(repository)
+            && let [(id, _)] = locks.good.as_slice()
         {
             return *id;
         }

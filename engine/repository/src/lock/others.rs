@@ -1,0 +1,95 @@
+//! The locks that lie in a repository: listed, judged, and removed when their holders are gone.
+
+use rustix::process::{Pid, test_kill_process};
+
+use super::entry::{self, LockEntry, Situation};
+use crate::file::FileType;
+use crate::id::Id;
+use crate::identity::Identity;
+use crate::repository::Repository;
+use crate::time::Time;
+use crate::{Error, ErrorKind, Result, parallel};
+
+/// What lies in `locks/`.
+#[derive(Debug, Default)]
+pub struct Locks {
+    /// The locks that can be read.
+    pub good: Vec<(Id, LockEntry)>,
+    /// What is wrong with the others.
+    pub problems: Vec<Error>,
+}
+
+/// All locks. One that vanishes while we look was released.
+pub fn list(repository: &Repository) -> Result<Locks> {
+    let ids = repository.list(FileType::Lock)?;
+    let threads = repository.destination().parallelism();
+    let loaded = parallel::map(threads, &ids, |(id, _)| {
+        let loaded = repository.load_json::<LockEntry>(FileType::Lock, id);
+        Ok(match loaded {
+            Err(error) if error.is_temporary() => return Err(error),
+            loaded => (*id, loaded),
+        })
+    })?;
+    let mut locks = Locks::default();
+    for (id, lock) in loaded {
+        match lock {
+            Ok(lock) => locks.good.push((id, lock)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => locks.problems.push(error),
+        }
+    }
+    Ok(locks)
+}
+
+/// Removes the locks whose holders are gone, and returns what they said.
+pub fn remove_stale(repository: &Repository) -> Result<Vec<LockEntry>> {
+    let mut removed = Vec::new();
+    for (id, lock) in list(repository)?.good {
+        if in_situation(|situation| lock.is_stale(situation)) {
+            repository.delete(FileType::Lock, &id)?;
+            removed.push(lock);
+        }
+    }
+    Ok(removed)
+}
+
+/// A lock that cannot be read says nothing of its holder. It keeps out who would delete, but no backup: it may lie there forever.
+pub(super) fn refuse_if_blocked(
+    repository: &Repository,
+    exclusive: bool,
+    own: Option<&Id>,
+) -> Result<()> {
+    let locks = list(repository)?;
+    let blocking =
+        in_situation(|situation| entry::blocking(&locks.good, own, exclusive, situation).cloned());
+    if let Some(lock) = blocking {
+        return Err(Error::new(
+            ErrorKind::Locked,
+            format!("repository {} is locked {lock}", repository.name()),
+        )
+        .hint(
+            "wait for it to end; the lock of a program that is gone counts for 30 minutes at most",
+        ));
+    }
+    match locks.problems.into_iter().next() {
+        Some(problem) if exclusive => Err(problem),
+        _ => Ok(()),
+    }
+}
+
+fn in_situation<T>(decide: impl FnOnce(&Situation<'_>) -> T) -> T {
+    let identity = Identity::current();
+    decide(&Situation {
+        now: Time::now(),
+        hostname: &identity.hostname,
+        is_alive: &is_alive,
+    })
+}
+
+/// Whether a process of this host lives. One that we may not signal does.
+fn is_alive(pid: i64) -> bool {
+    i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
