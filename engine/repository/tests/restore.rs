@@ -17,7 +17,10 @@ use strongroom_repository::source::Conflict;
 use strongroom_repository::{ErrorKind, Progress, Result};
 
 fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().expect("runs");
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("runs");
     assert!(output.status.success(), "{program} {arguments:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -49,16 +52,49 @@ fn fill(data: &Path) {
     fs::set_permissions(data.join("a"), fs::Permissions::from_mode(0o1733)).expect("set");
     let sparse = fs::File::create(data.join("sparse")).expect("made");
     sparse.set_len(40 << 20).expect("set");
-    sparse.write_all_at(&noise(300_000, 8), 17 << 20).expect("written");
+    sparse
+        .write_all_at(&noise(300_000, 8), 17 << 20)
+        .expect("written");
     use std::os::unix::ffi::OsStrExt;
     let odd = std::ffi::OsStr::from_bytes(b"odd \xff \" \\ \n name");
     fs::write(data.join(odd), "odd").expect("written");
     run("mkfifo", &[text(&data.join("pipe"))]);
-    run("setfattr", &["-n", "user.comment", "-v", "seen", text(&data.join("a/b/note"))]);
+    run(
+        "setfattr",
+        &[
+            "-n",
+            "user.comment",
+            "-v",
+            "seen",
+            text(&data.join("a/b/note")),
+        ],
+    );
     run("setfacl", &["-m", "u:12345:rw", text(&data.join("empty"))]);
-    run("touch", &["-d", "2001-02-03 04:05:06.123456789Z", text(&data.join("a/b/note"))]);
-    run("touch", &["-h", "-d", "1999-12-31 23:59:59.5Z", text(&data.join("a/dangling"))]);
-    run("touch", &["-d", "2010-01-01 00:00:00.000000001Z", text(&data.join("a/b"))]);
+    run(
+        "touch",
+        &[
+            "-d",
+            "2001-02-03 04:05:06.123456789Z",
+            text(&data.join("a/b/note")),
+        ],
+    );
+    run(
+        "touch",
+        &[
+            "-h",
+            "-d",
+            "1999-12-31 23:59:59.5Z",
+            text(&data.join("a/dangling")),
+        ],
+    );
+    run(
+        "touch",
+        &[
+            "-d",
+            "2010-01-01 00:00:00.000000001Z",
+            text(&data.join("a/b")),
+        ],
+    );
     if rustix::process::geteuid().is_root() {
         run("chown", &["1234:5678", text(&data.join("a/b/note"))]);
         run("chmod", &["4751", text(&data.join("a/b/note"))]);
@@ -96,7 +132,11 @@ fn every_attribute_comes_back() {
     assert_eq!(report.problems, []);
     assert_eq!(described(&target), described(&fixture.data()));
     let sparse = fs::metadata(target.join("sparse")).expect("there");
-    assert!(sparse.blocks() * 512 < 1 << 20, "{} blocks", sparse.blocks());
+    assert!(
+        sparse.blocks() * 512 < 1 << 20,
+        "{} blocks",
+        sparse.blocks()
+    );
 }
 
 #[test]
@@ -137,18 +177,34 @@ fn nothing_is_overwritten_unless_told() {
     fs::write(target.join("a/b/note"), "mine").expect("written");
     let error = restore(&fixture, &options(&target)).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-    assert!(error.to_string().contains("out/a/b/note: exists already"), "{error}");
-    assert_eq!(fs::read_dir(&target).expect("listed").count(), 1, "nothing was written");
+    assert!(
+        error.to_string().contains("out/a/b/note: exists already"),
+        "{error}"
+    );
+    assert_eq!(
+        fs::read_dir(&target).expect("listed").count(),
+        1,
+        "nothing was written"
+    );
 
-    let keep = RestoreOptions { conflict: Conflict::KeepExisting, ..options(&target) };
+    let keep = RestoreOptions {
+        conflict: Conflict::KeepExisting,
+        ..options(&target)
+    };
     assert_eq!(restore(&fixture, &keep).expect("restored").kept, 1);
     assert_eq!(fs::read(target.join("a/b/note")).expect("read"), b"mine");
 
-    let overwrite = RestoreOptions { conflict: Conflict::Overwrite, ..options(&target) };
+    let overwrite = RestoreOptions {
+        conflict: Conflict::Overwrite,
+        ..options(&target)
+    };
     fs::write(target.join("a/extra"), "extra").expect("written");
     restore(&fixture, &overwrite).expect("restored");
     assert!(target.join("a/extra").exists());
-    let mirror = RestoreOptions { delete_extra: true, ..overwrite };
+    let mirror = RestoreOptions {
+        delete_extra: true,
+        ..overwrite
+    };
     assert_eq!(restore(&fixture, &mirror).expect("restored").deleted, 1);
     assert_eq!(described(&target), described(&fixture.data()));
 }
@@ -159,10 +215,16 @@ fn selected_paths_come_alone() {
     fill(&fixture.data());
     fixture.backup();
     let target = fixture.path("out");
-    let some = RestoreOptions { paths: vec!["a/b/note".into(), "empty".into()], ..options(&target) };
+    let some = RestoreOptions {
+        paths: vec!["a/b/note".into(), "empty".into()],
+        ..options(&target)
+    };
     assert_eq!(restore(&fixture, &some).expect("restored").summary.files, 2);
     assert!(target.join("a/b/note").exists() && !target.join("a/photo").exists());
-    let missing = RestoreOptions { paths: vec!["a/c".into()], ..options(&fixture.path("other")) };
+    let missing = RestoreOptions {
+        paths: vec!["a/c".into()],
+        ..options(&fixture.path("other"))
+    };
     let error = restore(&fixture, &missing).expect_err("missing");
     assert_eq!(error.to_string(), "no 'a/c' in this backup");
     assert!(!fixture.path("other").exists());
