@@ -20,7 +20,7 @@ use others::refuse_if_blocked;
 pub use entry::{LockEntry, STALE_AFTER_SECONDS, Situation, blocking};
 pub use others::{Locks, list, remove_stale};
 
-/// A held lock. Refreshed by a thread of its own, and removed when dropped.
+/// A held lock. Refreshed by a thread of its own, and removed when dropped. From the first one on, SIGHUP does not end this process.
 pub struct Lock {
     shared: Arc<Shared>,
     refresher: Option<JoinHandle<()>>,
