@@ -1,9 +1,10 @@
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::*;
 use crate::ErrorKind;
+use crate::testing::Restic;
 
 fn sample(name: &[u8]) -> Node {
     Node {
@@ -182,34 +183,12 @@ fn modes_translate_between_unix_and_go() {
     }
 }
 
-/// The restic programs to test against: `STRONGROOM_TEST_RESTIC` (`:`-separated), else the one in `PATH`.
-fn restics() -> Vec<PathBuf> {
-    match std::env::var_os("STRONGROOM_TEST_RESTIC") {
-        Some(list) => std::env::split_paths(&list).collect(),
-        None => vec!["restic".into()],
-    }
-}
-
-fn restic(program: &Path, repository: &Path, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(program)
-        .arg("--quiet")
-        .args(arguments)
-        .env("RESTIC_REPOSITORY", repository)
-        .env("RESTIC_PASSWORD", "golden")
-        .env("RESTIC_CACHE_DIR", repository.with_extension("cache"))
-        .env("TZ", "Asia/Kolkata")
-        .output()
-        .unwrap_or_else(|error| {
-            panic!(
-                "{}: {error}; install the Debian package restic or set STRONGROOM_TEST_RESTIC",
-                program.display()
-            )
-        });
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+fn restic(program: &Restic, repository: &Path, arguments: &[&str]) -> Vec<u8> {
+    let mut command = program.command(repository, "golden");
+    let output = command.args(arguments).env("TZ", "Asia/Kolkata").output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
     output.stdout
 }
 
@@ -223,7 +202,7 @@ fn run(program: &str, arguments: &[&str], file: &Path) {
 }
 
 /// Files with everything that is odd in a tree. Returns how many there are.
-fn make_odd_files(folder: &Path, program: &Path) -> usize {
+fn make_odd_files(folder: &Path, program: &Restic) -> usize {
     let name = |bytes: &[u8]| folder.join(std::ffi::OsStr::from_bytes(bytes));
     let mut names: Vec<Vec<u8>> = (1..=255)
         .filter(|byte| *byte != b'/')
@@ -302,7 +281,7 @@ fn make_odd_files(folder: &Path, program: &Path) -> usize {
 
 #[test]
 fn a_tree_of_restic_is_written_again_byte_for_byte() {
-    for program in restics() {
+    for program in Restic::installed() {
         let folder = tempfile::tempdir().unwrap();
         let repository = folder.path().join("repository");
         let source = folder.path().join("source");
@@ -325,12 +304,52 @@ fn a_tree_of_restic_is_written_again_byte_for_byte() {
             let ours = tree.encode().unwrap();
             let lines = |blob: &[u8]| String::from_utf8_lossy(blob).replace("},{", "},\n{");
             for (ours, theirs) in lines(&ours).lines().zip(lines(&blob).lines()) {
-                assert_eq!(ours, theirs, "by {}", program.display());
+                assert_eq!(ours, theirs);
             }
             assert_eq!(ours, blob);
             found = tree.nodes.len();
             id = tree.find(component).unwrap().subtree.unwrap().to_string();
         }
         assert_eq!(found, expected);
+    }
+}
+
+/// `cargo test --release -p strongroom-repository --lib -- --ignored --nocapture tree_speed`
+#[test]
+#[ignore = "a measurement"]
+fn tree_speed() {
+    let nodes = (0..10_000_u32).map(|number| Node {
+        mode: 0o644,
+        mtime: FileTime::new(1_700_000_000 + i64::from(number), 123_456_789),
+        atime: FileTime::new(1_700_000_000 + i64::from(number), 123_456_789),
+        ctime: FileTime::new(1_700_000_000 + i64::from(number), 123_456_789),
+        user: "www-data".into(),
+        group: "www-data".into(),
+        inode: 1_000_000 + u64::from(number),
+        size: 12_345,
+        links: 1,
+        content: Some(vec![Id::of(&number.to_be_bytes())]),
+        ..Node::new(format!("file number {number:05}.jpg"), NodeType::File)
+    });
+    let tree = Tree {
+        nodes: nodes.collect(),
+    };
+    let mut buffer = Vec::new();
+    for _ in 0..3 {
+        let started = std::time::Instant::now();
+        let mut encoder = TreeEncoder::new(buffer);
+        for node in &tree.nodes {
+            encoder.push(node).unwrap();
+        }
+        buffer = encoder.finish();
+        let encoded = started.elapsed();
+        let started = std::time::Instant::now();
+        let decoded = Tree::decode(&buffer).unwrap();
+        let elapsed = started.elapsed();
+        assert_eq!(decoded, tree);
+        eprintln!(
+            "10,000 nodes, {} bytes: encoded in {encoded:?}, decoded in {elapsed:?}",
+            buffer.len()
+        );
     }
 }
