@@ -7,7 +7,7 @@ mod others;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::file::FileType;
 use crate::id::Id;
@@ -57,6 +57,8 @@ struct State {
     /// Changes with each refreshing.
     id: Id,
     entry: LockEntry,
+    /// When it was written, until others were looked for once more.
+    unsettled: Option<Instant>,
     /// Once lost, it stays lost: somebody may have deleted what we rely on.
     lost: Option<&'static str>,
     is_released: bool,
@@ -64,6 +66,8 @@ struct State {
 
 impl Lock {
     /// For reading and adding. Fails with [`ErrorKind::Locked`] while somebody wants to be alone.
+    ///
+    /// Work may begin at once: whether somebody came at the same moment is looked at when [`ensure_held`](Self::ensure_held) is first asked.
     pub fn shared(repository: &Arc<Repository>) -> Result<Self> {
         Self::acquire(repository, false, TIMING)
     }
@@ -88,6 +92,7 @@ impl Lock {
             state: Mutex::new(State {
                 id,
                 entry,
+                unsettled: Some(Instant::now()),
                 lost: None,
                 is_released: false,
             }),
@@ -98,8 +103,9 @@ impl Lock {
             shared,
             refresher: None,
         };
-        sleep(timing.settle);
-        refuse_if_blocked(repository, exclusive, Some(&id))?;
+        if exclusive {
+            lock.shared.settle(&mut lock.shared.state())?;
+        }
         let shared = lock.shared.clone();
         let refresher = std::thread::Builder::new()
             .name("lock".into())
@@ -110,7 +116,7 @@ impl Lock {
     }
 
     /// Fails with [`ErrorKind::Failed`] where the lock has vanished, or could not be refreshed for 20 minutes: others may have deleted what
-    /// we rely on. To be asked before anything is written that makes a backup count.
+    /// we rely on. Fails with [`ErrorKind::Locked`] where somebody took the repository for himself at the same moment. To be asked before anything is written that makes a backup count.
     pub fn ensure_held(&self) -> Result<()> {
         self.shared.ensure_held(&mut self.shared.state())
     }
@@ -179,7 +185,19 @@ impl Shared {
         self.repository.delete(FileType::Lock, &old)
     }
 
+    /// Looks for others once more, not too soon after our lock was written. Of two that start at once, at least one sees the other.
+    fn settle(&self, state: &mut State) -> Result<()> {
+        let Some(written) = state.unsettled else {
+            return Ok(());
+        };
+        sleep(self.timing.settle.saturating_sub(written.elapsed()));
+        refuse_if_blocked(&self.repository, state.entry.exclusive, Some(&state.id))?;
+        state.unsettled = None;
+        Ok(())
+    }
+
     fn ensure_held(&self, state: &mut State) -> Result<()> {
+        self.settle(state)?;
         if state.lost.is_none() {
             if state.entry.age_seconds(Time::now()) >= self.timing.expires_after_seconds {
                 state.lost = Some("could not be refreshed for 20 minutes");

@@ -243,6 +243,7 @@ impl<W: Write> Archive<W> {
             header.set_entry_type(EntryType::Regular);
             header.set_mode(0o644);
             header.set_size(size);
+            header.set_mtime(u64::try_from(FileTime::now().seconds).unwrap_or(0));
             builder.append_data(&mut header, MANIFEST, file)
         };
         append(&mut self.builder).map_err(|error| Error::io("cannot write the archive", error))

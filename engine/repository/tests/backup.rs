@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Fixture, noise, restics};
+use common::{Fixture, noise};
+use strongroom_repository::testing::Restic;
 
 /// Files of all sizes: empty, one chunk, several, compressible, all zeros, doubled.
 fn fill(data: &Path) {
@@ -48,7 +49,7 @@ fn restic_checks_and_restores_what_we_wrote() {
     let (report, _) = fixture.backup();
     assert_eq!(report.summary.files, 306);
     assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
-    for (number, restic) in restics().iter().enumerate() {
+    for (number, restic) in Restic::installed().iter().enumerate() {
         fixture.restic(restic, &["check", "--read-data"]);
         let target = fixture.path(&format!("restic {number}"));
         fixture.restic(
@@ -90,7 +91,7 @@ fn only_what_changed_is_stored_again() {
         "{report:?}"
     );
     assert!(report.summary.new_bytes < 6 << 20, "{report:?}");
-    let restic = restics().pop().expect("restic");
+    let restic = Restic::installed().remove(0);
     fixture.restic(&restic, &["check", "--read-data"]);
     let target = fixture.path("out");
     fixture.restic(

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Fixture, Folder, PASSWORD, backup_to, noise, restics};
+use common::{Fixture, Folder, PASSWORD, backup_to, noise};
 use strongroom_repository::source::{
     Attributes, Begun, Entry, Feed, Kind, Outcome, RestoreRequest, Sink, Source,
 };
-use strongroom_repository::testing::{Fault, MemoryDestination, Operation};
+use strongroom_repository::testing::{Fault, MemoryDestination, Operation, Restic};
 use strongroom_repository::{Error, ErrorKind, FileType, InitOptions, Repository, Result};
 
 /// A source that does what it is told.
@@ -75,7 +75,7 @@ fn check_failure(script: impl FnMut(&dyn Sink) -> Result<()> + Send, expected: &
             .is_empty(),
         "a lock is left"
     );
-    fixture.restic(&restics()[0], &["check"]);
+    fixture.restic(&Restic::installed()[0], &["check"]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn streams_become_files() {
         (report.summary.files, report.summary.bytes),
         (3, dump.len() as u64 + 100)
     );
-    for restic in restics() {
+    for restic in Restic::installed() {
         fixture.restic(&restic, &["check", "--read-data"]);
         let listed = fixture.restic(&restic, &["ls", "latest"]);
         for path in [
@@ -162,8 +162,8 @@ fn streams_become_files() {
                 "{path} is not in {listed}"
             );
         }
-        let output = fixture.restic_output(&restic, &["dump", "latest", "/media/shop.dump"]);
-        assert!(output.stdout == dump, "the dump differs");
+        let output = fixture.dumped(&restic, "/media/shop.dump");
+        assert!(output == dump, "the dump differs");
     }
 }
 
@@ -201,10 +201,10 @@ fn an_incremental_backup_carries_what_did_not_change() {
         .expect("a backup");
     assert!(report.summary.new_bytes < 10_000, "{report:?}");
     assert_eq!(report.summary.files, 3);
-    let restic = &restics()[0];
+    let restic = &Restic::installed()[0];
     fixture.restic(restic, &["check", "--read-data"]);
-    let output = fixture.restic_output(restic, &["dump", "latest", "/media/base/file"]);
-    assert!(output.stdout == base, "the carried file differs");
+    let output = fixture.dumped(restic, "/media/base/file");
+    assert!(output == base, "the carried file differs");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn two_backups_at_once_into_one_repository() {
         second.join().expect("joined");
     });
     assert_eq!(fixture.reopen().snapshots().expect("listed").good.len(), 2);
-    for restic in restics() {
+    for restic in Restic::installed() {
         fixture.restic(&restic, &["check", "--read-data"]);
     }
 }
@@ -323,11 +323,11 @@ fn several_destinations_get_the_same_backup() {
     let mut source = Folder::new(&first.data());
     let (_, committed) = backup_to(both, &mut source, Kind::Incremental).expect("a backup");
     assert_eq!(committed.len(), 2);
-    let restic = &restics()[0];
+    let restic = &Restic::installed()[0];
     for fixture in [&first, &second] {
         fixture.restic(restic, &["check", "--read-data"]);
-        let dumped = fixture.restic_output(restic, &["dump", "latest", "/media/file"]);
-        assert!(dumped.stdout == noise(20 << 20, 1), "the file differs");
+        let dumped = fixture.dumped(restic, "/media/file");
+        assert!(dumped == noise(20 << 20, 1), "the file differs");
     }
 }
 
@@ -355,7 +355,7 @@ fn a_file_that_keeps_changing_is_marked() {
     });
     assert_eq!(report.changed, ["log"]);
     assert!(report.unreadable.is_empty());
-    fixture.restic(&restics()[0], &["check", "--read-data"]);
+    fixture.restic(&Restic::installed()[0], &["check", "--read-data"]);
 }
 
 #[test]

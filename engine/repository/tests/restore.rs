@@ -8,12 +8,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use common::{Fixture, noise, restics};
+use common::{Fixture, noise};
 use strongroom_repository::blobs::BlobReader;
 use strongroom_repository::contents::Contents;
 use strongroom_repository::index::Index;
 use strongroom_repository::restore::{RestoreOptions, RestoreReport, restore_tree};
 use strongroom_repository::source::Conflict;
+use strongroom_repository::testing::Restic;
 use strongroom_repository::{ErrorKind, Progress, Result};
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -145,7 +146,7 @@ fn restic_restores_the_same_attributes() {
     fill(&fixture.data());
     fixture.backup();
     // restic writes out holes unless told otherwise, and has no name for bytes that are no UTF-8 on its command line.
-    for (number, restic) in restics().iter().enumerate() {
+    for (number, restic) in Restic::installed().iter().enumerate() {
         let target = fixture.path(&format!("restic {number}"));
         fixture.restic(restic, &["restore", "latest", "--target", text(&target)]);
         assert_eq!(described(&target.join("media")), described(&fixture.data()));
@@ -154,7 +155,7 @@ fn restic_restores_the_same_attributes() {
 
 #[test]
 fn a_snapshot_of_restic_is_restored_by_us() {
-    for restic in restics() {
+    for restic in Restic::installed() {
         let fixture = Fixture::new();
         fill(&fixture.data());
         let data = fixture.data();

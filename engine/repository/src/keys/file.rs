@@ -66,9 +66,10 @@ impl KeyFile {
             username: username.to_owned(),
             hostname: Identity::current().hostname,
             kdf: "scrypt".to_owned(),
+            // OWASP's password storage recommendations name these as equal to N=2^17, p=1. Two cores share the three lanes.
             n: 1 << 15,
             r: 8,
-            p: 5,
+            p: 3,
             salt: Base64::from(&salt[..]),
             data: Base64::from(&[][..]),
         };

@@ -80,7 +80,11 @@ impl Restic {
         text(&output.stderr)
     }
 
-    fn output(&self, repository: &Path, password: &str, arguments: &[&str]) -> Output {
+    /// What it prints, and how it ends.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn output(&self, repository: &Path, password: &str, arguments: &[&str]) -> Output {
         self.command(repository, password)
             .args(arguments)
             .output()

@@ -2,7 +2,6 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::Arc;
 
 use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
@@ -10,7 +9,7 @@ use strongroom_repository::destination::Destination;
 use strongroom_repository::source::{
     Attributes, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
 };
-use strongroom_repository::testing::DirectoryDestination;
+use strongroom_repository::testing::{DirectoryDestination, Restic};
 use strongroom_repository::{InitOptions, Progress, Repository, Result};
 
 pub const PASSWORD: &str = "correct horse";
@@ -96,25 +95,19 @@ impl Fixture {
     }
 
     /// Runs the stock restic on the repository and returns what it printed; it must succeed.
-    pub fn restic(&self, program: &Path, arguments: &[&str]) -> String {
-        let output = self.restic_output(program, arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "restic {arguments:?} failed: {error}"
-        );
-        String::from_utf8(output.stdout).expect("UTF-8")
+    pub fn restic(&self, restic: &Restic, arguments: &[&str]) -> String {
+        restic.run(&self.path("repository"), PASSWORD, arguments)
     }
 
-    pub fn restic_output(&self, program: &Path, arguments: &[&str]) -> Output {
-        Command::new(program)
-            .arg("--no-cache")
-            .arg("-r")
-            .arg(self.path("repository"))
-            .args(arguments)
-            .env("RESTIC_PASSWORD", PASSWORD)
-            .output()
-            .expect("restic runs")
+    /// What restic prints of a file in the latest snapshot.
+    pub fn dumped(&self, restic: &Restic, path: &str) -> Vec<u8> {
+        restic
+            .output(
+                &self.path("repository"),
+                PASSWORD,
+                &["dump", "latest", path],
+            )
+            .stdout
     }
 }
 
@@ -141,19 +134,6 @@ pub fn backup_to(
     let mut session = BackupSession::begin(repositories, run, Arc::new(Progress::default()))?;
     let report = session.add(&info, source)?;
     Ok((report, session.commit()?))
-}
-
-/// Every version of restic that is there, the oldest first.
-pub fn restics() -> Vec<PathBuf> {
-    let listed = std::env::var("STRONGROOM_TEST_RESTIC").unwrap_or_else(|_| "restic".into());
-    let found: Vec<PathBuf> = std::env::split_paths(&listed)
-        .filter(|program| Command::new(program).arg("version").output().is_ok())
-        .collect();
-    assert!(
-        !found.is_empty(),
-        "restic is missing: install the Debian package restic"
-    );
-    found
 }
 
 /// Bytes that do not compress, the same on every machine.
