@@ -14,7 +14,7 @@ use crate::lock::Lock;
 use crate::pack;
 use crate::progress::Progress;
 use crate::repository::Repository;
-use crate::tree::NodeType;
+use crate::tree::{NodeType, Tree};
 use crate::{Error, ErrorKind, Result, parallel};
 
 /// How thoroughly to check.
@@ -69,6 +69,12 @@ pub fn check(
     }
     lock.ensure_held()?;
     Ok(check.finish())
+}
+
+#[derive(Default)]
+struct Seen {
+    trees: HashSet<Id>,
+    missing: HashSet<Id>,
 }
 
 struct Check<'a> {
@@ -151,54 +157,56 @@ impl<'a> Check<'a> {
         for (id, error) in snapshots.problems {
             self.problem(format!("snapshot {}", id.short()), error.message());
         }
-        let snapshots = snapshots.good;
-        self.report.snapshots = snapshots.len();
+        self.report.snapshots = snapshots.good.len();
         let reader = BlobReader::new(Arc::clone(self.repository), Arc::clone(&self.index));
-        let mut seen: HashSet<Id> = HashSet::new();
-        let mut missing: HashSet<Id> = HashSet::new();
-        for (id, snapshot) in &snapshots {
+        // What several snapshots share is looked at once, and named with the first of them.
+        let mut seen = Seen::default();
+        for (id, snapshot) in &snapshots.good {
             let name = format!("snapshot {}", id.short());
             let mut open = vec![(snapshot.tree, String::new())];
             while let Some((tree, path)) = open.pop() {
                 self.progress.check_cancelled()?;
-                if !seen.insert(tree) {
+                if !seen.trees.insert(tree) {
                     continue;
                 }
                 match reader.tree(&tree) {
+                    Ok(tree) => self.follow_tree(&name, &path, tree, &mut seen, &mut open),
                     Err(error) if is_damage(&error) => {
                         let place = if path.is_empty() { "/" } else { &path };
                         self.problem(&name, format!("{place}: {}", error.message()));
                     }
                     Err(error) => return Err(error),
-                    Ok(tree) => {
-                        for node in tree.nodes {
-                            let path = format!("{path}/{}", String::from_utf8_lossy(&node.name));
-                            for blob in node.content.iter().flatten() {
-                                if !self.index.contains(BlobType::Data, blob)
-                                    && missing.insert(*blob)
-                                {
-                                    self.problem(
-                                        &name,
-                                        format!("{path}: data blob {} is missing", blob.short()),
-                                    );
-                                }
-                            }
-                            match (node.node_type, node.subtree) {
-                                (NodeType::Dir, Some(subtree)) => open.push((subtree, path)),
-                                (NodeType::Dir, None) => {
-                                    self.problem(
-                                        &name,
-                                        format!("{path}: directory without a tree"),
-                                    );
-                                }
-                                _ => {}
-                            }
-                        }
-                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn follow_tree(
+        &mut self,
+        snapshot: &str,
+        path: &str,
+        tree: Tree,
+        seen: &mut Seen,
+        open: &mut Vec<(Id, String)>,
+    ) {
+        for node in tree.nodes {
+            let path = format!("{path}/{}", String::from_utf8_lossy(&node.name));
+            for blob in node.content.iter().flatten() {
+                let known = self.index.contains(BlobType::Data, blob);
+                if !known && seen.missing.insert(*blob) {
+                    let message = format!("{path}: data blob {} is missing", blob.short());
+                    self.problem(snapshot, message);
+                }
+            }
+            match (node.node_type, node.subtree) {
+                (NodeType::Dir, Some(subtree)) => open.push((subtree, path)),
+                (NodeType::Dir, None) => {
+                    self.problem(snapshot, format!("{path}: directory without a tree"));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Reads packs in full: their name, their header, and every blob.
@@ -206,6 +214,9 @@ impl<'a> Check<'a> {
         self.progress.step("reading packs");
         let mut packs: Vec<(Id, u64)> = self.packs.iter().map(|(id, size)| (*id, *size)).collect();
         packs.sort_unstable();
+        // Another part of the packs each time.
+        let first = random_below(packs.len());
+        packs.rotate_left(first);
         packs.truncate(sample_size(packs.len(), percent));
         let bytes = packs.iter().map(|(_, size)| size).sum();
         self.progress.expect(Some(bytes), Some(packs.len() as u64));
@@ -293,6 +304,14 @@ impl<'a> Check<'a> {
 fn sample_size(count: usize, percent: f64) -> usize {
     let share = (count as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil();
     (share as usize).clamp(usize::from(count > 0), count)
+}
+
+fn random_below(count: usize) -> usize {
+    let mut bytes = [0; 8];
+    crate::crypto::random(&mut bytes);
+    u64::from_le_bytes(bytes)
+        .checked_rem(count as u64)
+        .unwrap_or(0) as usize
 }
 
 /// Whether an error says that stored bytes are wrong or gone, rather than that looking failed.
