@@ -22,7 +22,7 @@ struct Config {
     #[serde(default)]
     exclude_if_present: Vec<String>,
     /// Leave out the content of directories that are marked as caches by a CACHEDIR.TAG file.
-    #[serde(default = "yes")]
+    #[serde(default)]
     exclude_caches: bool,
     /// Leave out what other file systems are mounted below `path`.
     #[serde(default)]
@@ -30,10 +30,6 @@ struct Config {
     /// Allow a restore into `path` itself. Without it the plugin asks for read access only.
     #[serde(default)]
     writable: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// How to restore into the directory itself.
@@ -180,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn caches_are_left_out_unless_they_are_wanted() {
+    fn nothing_is_left_out_unless_the_operator_says_so() {
         let exclude_caches = |config| {
             serde_json::from_str::<Config>(config)
                 .expect("a good configuration")
                 .exclude_caches
         };
-        assert!(exclude_caches(r#"{"path":"/srv"}"#));
-        assert!(!exclude_caches(r#"{"path":"/srv","exclude_caches":false}"#));
+        assert!(!exclude_caches(r#"{"path":"/srv"}"#));
+        assert!(exclude_caches(r#"{"path":"/srv","exclude_caches":true}"#));
     }
 }
