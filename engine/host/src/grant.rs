@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use strongroom_repository::{Error, ErrorKind, Result};
 
-use crate::capability::{Allow, Capability, normalise};
+use crate::allow::Allow;
+use crate::capability::{Capability, normalise};
 
 /// What one source or destination may touch. Made by [`grant`].
 #[derive(Debug, Clone)]

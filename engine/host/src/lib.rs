@@ -15,6 +15,7 @@
 mod host;
 mod plugin;
 
+mod allow;
 mod capability;
 mod grant;
 
@@ -41,7 +42,8 @@ mod streams;
 mod ungranted;
 mod unknown;
 
-pub use capability::{Allow, Capability};
+pub use allow::Allow;
+pub use capability::Capability;
 pub use exports::ABI_VERSION;
 pub use grant::{Grants, grant};
 pub use host::{Host, HostOptions};

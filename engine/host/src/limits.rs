@@ -167,7 +167,12 @@ impl MemoryCeiling {
         self.ceiling
     }
 
-    /// Whether more was ever asked for. A guest that lives with the refusal is none the worse.
+    /// Starts a call: what was refused in an earlier one did not end the guest.
+    pub(crate) fn begin(&mut self) {
+        self.exceeded = false;
+    }
+
+    /// Whether more was asked for in this call. A guest that lives with the refusal is none the worse.
     pub(crate) fn exceeded(&self) -> bool {
         self.exceeded
     }

@@ -109,6 +109,7 @@ impl Sandbox {
     pub(crate) fn begin(&mut self, watch: Watch) {
         self.watch = watch;
         self.stretch.reset();
+        self.memory.begin();
         self.last_words.clear();
         self.failure = None;
     }

@@ -207,13 +207,12 @@ fn what_the_configuration_leaves_out_is_left_out() {
     let config = serde_json::json!({
         "exclude": ["*.tmp", "/cache/"],
         "exclude_if_present": [".nobackup"],
-        "exclude_caches": false,
     });
     assert_eq!(
         restored(config),
         ["kept", "marked/CACHEDIR.TAG", "marked/z"]
     );
-    let without_caches = restored(none());
+    let without_caches = restored(serde_json::json!({ "exclude_caches": true }));
     assert!(
         without_caches.contains(&"skipped/y".into()),
         "{without_caches:?}"

@@ -106,12 +106,12 @@ fn eight_puts_run_side_by_side_and_a_crash_among_them_disturbs_none() {
     let folder = tempfile::tempdir().expect("folder");
     let nas = open(folder.path(), 8);
     std::thread::scope(|scope| {
-        // Seven meet: each returns only when all seven are in hand. The eighth crashes meanwhile, again and again.
+        // Eight meet: each returns only when all eight are in hand. Until the last comes, its instance crashes again and again.
         let meeting: Vec<_> = (0..7)
             .map(|number| {
                 let nas = &nas;
                 scope.spawn(move || {
-                    let key = format!("meet/7/{number}");
+                    let key = format!("meet/8/{number}");
                     nas.put(&key, &Body::of("here"), OPTIONS)
                 })
             })
@@ -124,14 +124,15 @@ fn eight_puts_run_side_by_side_and_a_crash_among_them_disturbs_none() {
                 "destination nas: plugin rogue panicked in put: over panic/a (rogue-destination/src/lib.rs:…)"
             );
         }
+        nas.put("meet/8/last", &Body::of("here"), OPTIONS)
+            .expect("put");
         for put in meeting {
             put.join().expect("thread").expect("put");
         }
     });
-    assert_eq!(nas.list("meet/7/").expect("list").len(), 7);
-    // Three ended and were replaced when they were needed; what is left serves on.
-    let started = instances_started(folder.path());
-    assert!((10..=11).contains(&started), "{started} instances");
+    assert_eq!(nas.list("meet/8/").expect("list").len(), 8);
+    // Eight that met, and three that crashed and were replaced.
+    assert_eq!(instances_started(folder.path()), 11);
 }
 
 #[test]
@@ -156,13 +157,13 @@ fn a_ninth_call_waits_for_an_idle_instance() {
 fn a_call_that_waits_without_end_is_ended_and_its_place_is_free_again() {
     let folder = tempfile::tempdir().expect("folder");
     let mut hasty = limits();
-    hasty.call_deadline = Duration::from_millis(700);
+    hasty.call_deadline = Duration::from_millis(1500);
     let nas = destination(hasty, folder.path(), 1, Arc::default());
     let error = refused(nas.put("sleep/a", &Body::of("x"), OPTIONS));
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(
         error.to_string(),
-        "destination nas: plugin rogue was not done with put after 0.7 s"
+        "destination nas: plugin rogue was not done with put after 1.5 s"
     );
     nas.put("data/a", &Body::of("x"), OPTIONS).expect("put");
 }
@@ -174,8 +175,8 @@ fn a_call_that_hangs_in_the_operating_system_is_left_behind() {
     let made = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(made.expect("mkfifo").success());
     let mut hasty = limits();
-    hasty.call_deadline = Duration::from_millis(300);
-    hasty.describe_deadline = Duration::from_millis(1000);
+    hasty.call_deadline = Duration::from_millis(1500);
+    hasty.describe_deadline = Duration::from_millis(1500);
     let nas = destination(hasty, folder.path(), 1, Arc::default());
     let error = refused(nas.put("fifo/a", &Body::of("x"), OPTIONS));
     assert_eq!(error.kind(), ErrorKind::TimedOut);

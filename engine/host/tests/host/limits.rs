@@ -91,24 +91,24 @@ fn a_guest_that_computes_without_end_is_ended_by_its_budget() {
 fn a_guest_that_keeps_calling_the_engine_is_ended_by_the_deadline_and_not_by_the_budget() {
     let limits = short(|limits| {
         limits.cpu_budget = Duration::from_millis(100);
-        limits.call_deadline = Duration::from_millis(600);
+        limits.call_deadline = Duration::from_millis(1500);
     });
     let error = check_fails(limits, "spin with calls");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(
         error.to_string(),
-        "source odd: plugin rogue was not done with check after 0.6 s"
+        "source odd: plugin rogue was not done with check after 1.5 s"
     );
 }
 
 #[test]
 fn a_guest_that_waits_without_end_is_ended_by_the_deadline() {
-    let limits = short(|limits| limits.call_deadline = Duration::from_millis(300));
+    let limits = short(|limits| limits.call_deadline = Duration::from_millis(1500));
     let begun = Instant::now();
     let error = check_fails(limits, "sleep");
     assert_eq!(
         error.to_string(),
-        "source odd: plugin rogue was not done with check after 0.3 s"
+        "source odd: plugin rogue was not done with check after 1.5 s"
     );
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
@@ -119,127 +119,6 @@ fn a_crash_ends_its_instance_and_the_next_call_gets_a_fresh_one() {
     for _ in 0..3 {
         assert!(refused(source.check()).to_string().contains("panicked"));
     }
-}
-
-#[test]
-fn what_was_not_granted_is_denied_and_what_was_is_there() {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().display().to_string();
-    std::fs::create_dir(folder.path().join("in")).expect("folder");
-    std::fs::write(folder.path().join("in/file"), "content").expect("file");
-    std::fs::write(folder.path().join("secret"), "secret").expect("file");
-    std::os::unix::fs::symlink(folder.path().join("secret"), folder.path().join("in/link"))
-        .expect("link");
-    let run = |mode: &str, file: &str, need: &str| {
-        let config =
-            format!(r#"{{"mode": "{mode}", "path": "{path}/{file}", "need": {{{need}}}}}"#);
-        check(limits(), &config)
-    };
-    let read = format!(r#""read": "{path}/in""#);
-    let write = format!(r#""write": "{path}/in""#);
-
-    assert!(run("read", "in/file", "").is_err());
-    assert!(run("write", "in/file", "").is_err());
-    assert!(run("read", "secret", &read).is_err());
-    assert!(run("read", "in/../secret", &read).is_err());
-    assert!(run("read", "in/link", &read).is_err());
-    assert!(run("write", "in/file", &read).is_err());
-    assert_eq!(
-        std::fs::read_to_string(folder.path().join("in/file")).expect("file"),
-        "content"
-    );
-
-    assert_eq!(
-        run("read", "in/file", &read).expect("read"),
-        [("content".to_owned(), "content".to_owned())]
-    );
-    run("write", "in/file", &write).expect("write");
-    assert_eq!(
-        std::fs::read_to_string(folder.path().join("in/file")).expect("file"),
-        "mine"
-    );
-    run("read", "in/file", &write).expect("write covers read");
-}
-
-#[test]
-fn the_network_and_the_environment_are_not_there() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listener");
-    let address = listener.local_addr().expect("address");
-    let config = format!(r#"{{"mode": "connect", "path": "{address}"}}"#);
-    assert!(check(limits(), &config).is_err());
-    assert!(check(limits(), r#"{"mode": "look up", "path": "localhost"}"#).is_err());
-    assert_eq!(
-        check(limits(), r#"{"mode": "environment"}"#).expect("empty"),
-        []
-    );
-}
-
-#[test]
-fn ungranted_interfaces_answer_and_say_what_to_grant() {
-    let error = refused(check(limits(), r#"{"mode": "spawn", "path": "pg_dump"}"#));
-    assert_eq!(error.kind(), ErrorKind::Denied);
-    assert_eq!(
-        words(&error),
-        (
-            "source odd: is not allowed to run pg_dump".into(),
-            Some(r#"if it should be, set in [sources.odd]: allow = { command = ["pg_dump"] }"#)
-        )
-    );
-    let config = r#"{"mode": "spawn", "path": "psql", "need": {"command": "psql"}}"#;
-    let error = refused(check(limits(), config));
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(
-        error.to_string(),
-        "source odd: cannot run psql: this version of the engine runs no programs"
-    );
-    let error = refused(check(limits(), r#"{"mode": "tls", "path": "db.internal"}"#));
-    assert_eq!(
-        error.to_string(),
-        "source odd: cannot speak TLS with db.internal: this version of the engine offers none"
-    );
-    let error = refused(check(limits(), r#"{"mode": "shout"}"#));
-    assert_eq!(
-        error.to_string(),
-        "source odd: plugin rogue failed in check: called rogue:source/unheard-of#shout, which this version of the engine does not offer"
-    );
-}
-
-#[test]
-fn a_granted_folder_that_is_not_there_is_named() {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().display();
-    let need = |what: &str, name: &str| {
-        check(
-            limits(),
-            &format!(r#"{{"need": {{"{what}": "{path}/{name}"}}}}"#),
-        )
-    };
-    let error = refused(need("read", "gone"));
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(
-        error.to_string(),
-        format!("source odd: cannot open {path}/gone: no such file or directory")
-    );
-    std::fs::write(folder.path().join("file"), "").expect("file");
-    assert_eq!(
-        refused(need("read", "file")).to_string(),
-        format!("source odd: {path}/file is no directory")
-    );
-    let error = refused(need("write", "not/mounted"));
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(
-        words(&error),
-        (
-            format!("source odd: cannot create {path}/not/mounted: {path}/not does not exist"),
-            Some(format!("create {path}/not, or mount what belongs there").as_str())
-        )
-    );
-    assert!(!folder.path().join("not").exists());
-
-    need("write", "new").expect("made");
-    use std::os::unix::fs::PermissionsExt;
-    let made = folder.path().join("new").metadata().expect("made");
-    assert_eq!(made.permissions().mode() & 0o777, 0o700);
 }
 
 #[test]

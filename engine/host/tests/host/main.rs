@@ -3,9 +3,11 @@
 mod common;
 
 mod cache;
+mod denial;
 mod destination;
 mod limits;
 mod load;
+mod restore;
 mod source;
 mod speed;
 mod wit;

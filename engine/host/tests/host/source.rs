@@ -1,14 +1,12 @@
-//! Sources: what a guest writes reaches the sink, what it leaves undone fails the run, and what it restores comes from the feed.
+//! Sources: what a guest writes reaches the sink, and what it leaves undone fails the run.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use strongroom_host::Limits;
 use strongroom_repository::source::{
-    Attributes, Begun, Conflict, Entry, Extraction, Feed, Kind, Outcome, Parent, Reader,
-    RestoreRequest, Sink, Summary, Tree, Writer,
+    Begun, Entry, Kind, Outcome, Parent, Sink, Summary, Tree, Writer,
 };
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
@@ -283,126 +281,4 @@ fn a_cancelled_run_ends_whether_the_guest_heeds_it_or_not() {
             "source odd: plugin rogue did not stop backup when the run was cancelled, and was ended"
         );
     }
-}
-
-/// Two files, and whatever is asked of it written down.
-#[derive(Default)]
-struct TwoFiles {
-    given: Mutex<usize>,
-    extracted: Mutex<Vec<Extraction>>,
-}
-
-const FILES: [(&str, &str); 2] = [("a.txt", "hello"), ("b/c.txt", "world, and more")];
-
-impl Feed for TwoFiles {
-    fn attributes(&self) -> Attributes {
-        vec![("version".into(), "17".into())]
-    }
-
-    fn next(&self, max: u32) -> Result<Vec<Entry>> {
-        let mut given = self.given.lock().expect("given");
-        let entries: Vec<Entry> = FILES
-            .iter()
-            .skip(*given)
-            .take(max as usize)
-            .map(|(path, content)| Entry {
-                path: (*path).into(),
-                size: Some(content.len() as u64),
-                ..Entry::default()
-            })
-            .collect();
-        *given += entries.len();
-        Ok(entries)
-    }
-
-    fn open(&self, path: &str) -> Result<Box<dyn Reader>> {
-        match FILES.iter().find(|(name, _)| *name == path) {
-            Some((_, content)) => Ok(Box::new(Rest(Bytes::from_static(content.as_bytes())))),
-            None => Err(Error::new(ErrorKind::NotFound, "no such file")),
-        }
-    }
-
-    fn extract(&self, _path: &str, extraction: &Extraction) -> Result<Summary> {
-        let mut extracted = self.extracted.lock().expect("extracted");
-        extracted.push(extraction.clone());
-        Ok(Summary::default())
-    }
-}
-
-struct Rest(Bytes);
-
-impl Reader for Rest {
-    fn read(&mut self, max: usize) -> Result<Bytes> {
-        Ok(self.0.split_to(max.min(self.0.len())))
-    }
-}
-
-fn restore(config: &str, feed: &TwoFiles) -> Result<Attributes> {
-    let request = RestoreRequest {
-        until: None,
-        paths: vec![],
-        options: "{}".into(),
-    };
-    rogue(limits(), config, Arc::default()).restore(&request, feed)
-}
-
-fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Attributes {
-    pairs
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
-}
-
-#[test]
-fn a_guest_reads_back_what_the_feed_holds() {
-    assert_eq!(
-        restore(r#"{"mode": "read"}"#, &TwoFiles::default()).expect("restore"),
-        pairs([
-            ("version", "17"),
-            ("options", "{}"),
-            ("a.txt", "hello"),
-            ("b/c.txt", "world, and more"),
-        ])
-    );
-    let config = r#"{"mode": "splice", "path": "b/c.txt"}"#;
-    assert_eq!(
-        restore(config, &TwoFiles::default()).expect("restore"),
-        pairs([("b/c.txt", "world, and more")])
-    );
-}
-
-#[test]
-fn a_guest_may_look_for_a_file_that_is_not_there() {
-    let config = r#"{"mode": "look", "path": "gone"}"#;
-    restore(config, &TwoFiles::default()).expect("looked");
-}
-
-#[test]
-fn a_backup_is_extracted_only_to_what_may_be_written() {
-    let folder = tempfile::tempdir().expect("folder");
-    let real = folder.path().canonicalize().expect("path");
-    std::fs::create_dir(real.join("in")).expect("folder");
-    let extract = |capability: &str, target: &str| {
-        let (granted, target) = (real.join("in"), real.join(target));
-        let config = format!(
-            r#"{{"mode": "extract", "path": "{}", "need": {{"{capability}": "{}"}}}}"#,
-            target.display(),
-            granted.display()
-        );
-        let feed = TwoFiles::default();
-        let result = restore(&config, &feed);
-        (result, feed.extracted.into_inner().expect("extracted"))
-    };
-    for (capability, target) in [("write", "out"), ("read", "in")] {
-        let (result, extracted) = extract(capability, target);
-        assert_eq!(refused(result).kind(), ErrorKind::Denied);
-        assert!(extracted.is_empty());
-    }
-    let (result, extracted) = extract("write", "in/new");
-    result.expect("granted");
-    let [extraction] = &extracted[..] else {
-        panic!("extracted once, not {extracted:?}")
-    };
-    assert_eq!(extraction.target, real.join("in/new"));
-    assert_eq!(extraction.on_conflict, Conflict::KeepExisting);
-    assert!(extraction.delete_extra);
 }
