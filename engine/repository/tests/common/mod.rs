@@ -63,6 +63,19 @@ impl Fixture {
         Self { folder, repository }
     }
 
+    /// A repository that `restic` made.
+    pub fn made_by(restic: &Restic) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("data")).expect("a folder");
+        restic.run(&folder.path().join("repository"), PASSWORD, &["init"]);
+        let destination = Self::destination(folder.path());
+        let repository = Repository::open(destination, PASSWORD).expect("opens");
+        Self {
+            repository: Arc::new(repository),
+            folder,
+        }
+    }
+
     fn destination(folder: &Path) -> Arc<dyn Destination> {
         Arc::new(DirectoryDestination::new("nas", folder.join("repository")))
     }
