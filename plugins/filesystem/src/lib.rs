@@ -1,7 +1,7 @@
 //! A directory of the host as a destination: each object is one file, made under a temporary name, synchronised and renamed.
 //!
 //! It speaks to WASI directly rather than through `std::fs`: a listing then outlives files that vanish while it is read, a directory can be
-//! synchronised through the handle that is open anyway, and writes skip a buffer.
+//! synchronised through the handle that is open anyway, and the engine copies an object into its file without a detour through here.
 
 mod clean;
 mod error;

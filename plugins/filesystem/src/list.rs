@@ -8,7 +8,7 @@ use crate::folder::{Folder, metadata};
 use crate::key::Key;
 
 /// The most objects on a page.
-const PAGE_OBJECTS: usize = 4096;
+const PAGE_OBJECTS: usize = 1024;
 
 /// A page of the objects whose key starts with `prefix`. The token is the last key of the page before, so that any instance can go on.
 pub(crate) fn page(folder: &Folder, prefix: &str, token: Option<&str>) -> Result<Page> {

@@ -1,7 +1,10 @@
 //! Storing an object so that it is there whole or not at all: temporary name, write, sync, rename, sync of the directory.
 
 use strongroom_plugin::{Body, Result};
-use wasip2::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use wasip2::filesystem::types::{
+    Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags, filesystem_error_code,
+};
+use wasip2::io::streams::StreamError;
 use wasip2::random::random::get_random_u64;
 
 use crate::error::failure;
@@ -10,9 +13,6 @@ use crate::key::Key;
 
 /// Where files lie while they are written. At the top, so that listings never meet them and leftovers are found at once.
 pub(crate) const TEMPORARY: &str = ".tmp";
-
-/// How much is taken from the engine at a time.
-const PIECE_BYTES: u64 = 1024 * 1024;
 
 /// Stores `body` as `key`. After an error nothing of it is left.
 pub(crate) fn put(folder: &mut Folder, key: Key, body: &Body, create_only: bool) -> Result<()> {
@@ -61,19 +61,18 @@ fn create(root: &Descriptor, name: &str) -> Result<Descriptor, ErrorCode> {
     )
 }
 
+/// Has the engine copy the object into the file: the bytes never enter this program's memory.
 fn fill(file: &Descriptor, body: &Body) -> Result<(), ErrorCode> {
-    let mut offset = 0;
-    while offset < body.size() {
-        let piece = body.read(offset, PIECE_BYTES);
-        let mut rest = piece.as_slice();
-        while !rest.is_empty() {
-            let written = file.write(rest, offset)?;
-            let unwritten = usize::try_from(written)
-                .ok()
-                .filter(|&written| written > 0)
-                .and_then(|written| rest.get(written..));
-            rest = unwritten.ok_or(ErrorCode::Io)?;
-            offset += written;
+    let input = body.stream(0).into_inner();
+    let output = file.write_via_stream(0)?;
+    let mut left = body.size();
+    while left > 0 {
+        match output.blocking_splice(&input, left) {
+            Ok(bytes) => left = left.saturating_sub(bytes),
+            Err(StreamError::LastOperationFailed(error)) => {
+                return Err(filesystem_error_code(&error).unwrap_or(ErrorCode::Io));
+            }
+            Err(StreamError::Closed) => return Err(ErrorCode::Io),
         }
     }
     file.sync_data()

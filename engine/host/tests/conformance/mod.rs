@@ -6,7 +6,7 @@
 //!
 //! conformance::suite! {
 //!     open: fresh_folder,             // fn() -> impl Deref<Target = dyn Destination>
-//!     expectations: Expectations { page_objects: 4096, atomic_create_only: true },
+//!     expectations: Expectations { page_objects: 1024, atomic_create_only: true },
 //! }
 //! ```
 
