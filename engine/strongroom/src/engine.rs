@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_host::{Allow, Grants, Host, HostOptions, Limits, Plugin, PluginKind, grant};
+use strongroom_repository::retry::Retry;
 use strongroom_repository::{Destination, Error, ErrorKind, Progress, Repository, Result, Source};
 
+use crate::config::document::Place;
 use crate::config::nearest::did_you_mean_or_list;
 use crate::config::{AllowTable, Config, Pointer, Secrets, Section};
 use crate::plugins::{self, Origin, Plugins};
@@ -124,16 +126,16 @@ impl Engine {
         let (plugin, config, grants) = self.prepare(&member)?;
         let password = self.config.password(name, &self.secrets)?;
         let instances = table.parallel_requests.unwrap_or(PARALLEL_REQUESTS);
-        let progress = Arc::clone(progress);
+        let destination = plugin.destination(
+            name,
+            &config,
+            grants,
+            usize::from(instances),
+            Arc::clone(progress),
+        )?;
         Ok(PreparedDestination {
             name: name.to_owned(),
-            destination: plugin.destination(
-                name,
-                &config,
-                grants,
-                usize::from(instances),
-                progress,
-            )?,
+            destination: Arc::new(Retry::new(destination, Arc::clone(progress))),
             password,
         })
     }
@@ -222,7 +224,9 @@ impl Engine {
         let bundled = plugins::known(&self.config).get(member.plugin) == Some(&Origin::Bundled);
         let allow = member.allow.map(allow);
         let section = at.to_string();
-        let grants = grant(&section, &required, allow.as_ref(), bundled)?;
+        // What is not allowed is a matter of the configuration: nothing was touched.
+        let grants = grant(&section, &required, allow.as_ref(), bundled)
+            .map_err(|error| as_config_error(&error, self.config.document().key_place(&at)))?;
         Ok((plugin, config, grants))
     }
 
@@ -301,6 +305,14 @@ pub fn nothing_configured(section: &str) -> Error {
         format!("no {section} are configured"),
     )
     .hint(format!("add a table [{section}.NAME] to the configuration"))
+}
+
+fn as_config_error(error: &Error, place: Place) -> Error {
+    let same = Error::new(ErrorKind::InvalidConfig, error.to_string()).on(place);
+    match error.hint_text() {
+        Some(hint) => same.hint(hint),
+        None => same,
+    }
 }
 
 fn bad_schema(plugin: &str, error: &serde_json::Error) -> Error {

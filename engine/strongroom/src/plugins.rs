@@ -41,7 +41,12 @@ impl Plugins {
             return Ok(plugin.clone());
         }
         let plugin = match config.model().plugins.get(name) {
-            Some(table) => self.host.load(name, &read_verified(config, name, table)?)?,
+            Some(table) => {
+                let at = Pointer::root().key("plugins").key(name).key("path");
+                self.host
+                    .load(name, &read_verified(config, name, table)?)
+                    .map_err(|error| error.on(config.document().value_place(&at)))?
+            }
             None => {
                 let bundled = BUNDLED.iter().find(|bundled| bundled.name == name);
                 let bundled = bundled.ok_or_else(|| unknown(config, name))?;

@@ -147,44 +147,45 @@ fn text(backup: &Backup, result: &JobResult, style: Style) -> String {
     text
 }
 
-/// `  media  12.3 GiB in 23,500 files · 120 new, 3 changed · 1.20 GiB new, 0.9 GiB stored · 310 MiB/s`.
+/// The source's name, and its figures below each other.
 fn source_text(report: &SourceReport, backup: &Backup, duration: Duration) -> String {
     let counts = &report.counts;
-    let mut parts = vec![format!(
+    let mut read = format!(
         "{} in {}",
         size::bytes(report.summary.bytes),
         size::counted(report.summary.files, "file")
-    )];
+    );
+    let seconds = duration.as_secs_f64();
+    if seconds >= 1.0 {
+        let rate = size::rate(report.summary.bytes as f64 / seconds);
+        read.push_str(&format!(" · {rate}"));
+    }
+    let mut lines = vec![read];
     if counts.files_unmodified > 0 || counts.files_changed > 0 {
-        parts.push(format!(
+        lines.push(format!(
             "{} new, {} changed, {} unchanged",
             size::count(counts.files_new),
             size::count(counts.files_changed),
             size::count(counts.files_unmodified)
         ));
     }
-    parts.push(format!(
-        "{} new data, {} stored",
+    lines.push(format!(
+        "{} of new data, stored as {}",
         size::bytes(counts.data_added),
         size::bytes(counts.data_added_packed)
     ));
-    let seconds = duration.as_secs_f64();
-    if seconds >= 1.0 {
-        parts.push(size::rate(report.summary.bytes as f64 / seconds));
-    }
-    let snapshots: Vec<String> = backup
+    let copies = backup
         .sources
         .iter()
         .filter(|source| source.source == report.source)
-        .flat_map(|source| &source.copies)
-        .map(|copy| format!("{} at {}", copy.id.short(), copy.destination))
-        .collect();
+        .flat_map(|source| &source.copies);
+    lines
+        .extend(copies.map(|copy| format!("snapshot {} at {}", copy.id.short(), copy.destination)));
+    let indent = " ".repeat(crate::render::text::width(&report.source) + 4);
     format!(
-        "  {}  {}\n  {}  snapshot {}\n",
+        "  {}  {}\n",
         report.source,
-        parts.join(" · "),
-        " ".repeat(crate::render::text::width(&report.source)),
-        snapshots.join(", ")
+        lines.join(&format!("\n{indent}"))
     )
 }
 
@@ -224,14 +225,12 @@ fn tell_unreadable(reports: &[SourceReport], context: &Context) {
 
 /// After a failure: what there is all the same.
 fn tell_state(result: &JobResult, context: &Context) {
-    match &result.backup {
-        Some(backup) => context.screen.warn(&format!(
-            "job {} failed, but its backup is complete at {}",
+    context.screen.message(&match &result.backup {
+        Some(backup) => format!(
+            "job {} failed; its backup is complete at {}",
             result.job,
             backup.destinations.join(", ")
-        )),
-        None => context
-            .screen
-            .warn(&format!("job {} failed: no backup was made", result.job)),
-    }
+        ),
+        None => format!("job {} failed; no backup was made", result.job),
+    });
 }

@@ -41,7 +41,9 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
     if context.screen.is_json() {
         context.screen.json(&backups)?;
     } else if backups.is_empty() {
-        context.screen.note("there is no backup yet");
+        if survey.problems.is_empty() {
+            context.screen.note("there is no backup yet");
+        }
     } else {
         let style = context.screen.style();
         let width = context.screen.width();

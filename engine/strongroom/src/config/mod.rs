@@ -155,7 +155,9 @@ impl Config {
             .key(destination)
             .key("password");
         match self.model.destinations.get(destination) {
-            Some(table) => self.resolve_at(&table.password, &at, secrets),
+            Some(table) => secrets
+                .resolve(&table.password)
+                .map_err(|error| error.on(&at).on(self.document.value_place(&at))),
             None => Err(self.document.error(&at, format!("there is no '{at}'"))),
         }
     }
@@ -172,7 +174,10 @@ impl Config {
             let at = base.join(inner.as_str());
             let reference: SecretReference = serde_json::from_value(value.clone())
                 .map_err(|_| self.document.error(&at, format!("'{at}' is no reference")))?;
-            *value = Value::String(self.resolve_at(&reference, &at, secrets)?);
+            let resolved = secrets
+                .resolve_for_plugin(&reference)
+                .map_err(|error| error.on(&at).on(self.document.value_place(&at)))?;
+            *value = Value::String(resolved);
             return Ok(());
         }
         match value {
@@ -189,17 +194,6 @@ impl Config {
             _ => {}
         }
         Ok(())
-    }
-
-    fn resolve_at(
-        &self,
-        reference: &SecretReference,
-        at: &Pointer,
-        secrets: &Secrets,
-    ) -> Result<String> {
-        secrets
-            .resolve(reference)
-            .map_err(|error| error.on(at).on(self.document.value_place(at)))
     }
 }
 

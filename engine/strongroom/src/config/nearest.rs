@@ -30,7 +30,7 @@ pub fn quoted_list<S: AsRef<str>>(words: &[S]) -> String {
 }
 
 /// The nearest of `known`, within a third of the word's letters (and at least one).
-fn nearest<'a, S: AsRef<str>>(word: &str, known: &'a [S]) -> Option<&'a str> {
+pub fn nearest<'a, S: AsRef<str>>(word: &str, known: &'a [S]) -> Option<&'a str> {
     let most = (word.chars().count() / 3).max(1);
     known
         .iter()

@@ -1,5 +1,5 @@
-//! Secrets: a reference in, the value out, as late as possible. Every value that was resolved is remembered, so that it can be blotted out of
-//! anything that is shown.
+//! Secrets: a reference in, the value out, as late as possible. What is handed to a plugin is remembered, so that it can be blotted out of
+//! anything that the plugin says.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::model::SecretReference;
 pub const HIDDEN: &str = "•••••";
 
 /// Shorter values are not blotted out: they would take half of every message with them, and protect nothing.
-const SHORTEST_HIDDEN: usize = 4;
+const SHORTEST_HIDDEN: usize = 6;
 
 /// Resolves references and remembers what they were.
 pub struct Secrets {
@@ -33,7 +33,22 @@ impl Secrets {
         }
     }
 
-    /// The value behind `reference`. Errors say what failed, and never what was found.
+    /// The value behind `reference`, for a plugin: from now on it is blotted out of all that is said.
+    pub fn resolve_for_plugin(&self, reference: &SecretReference) -> Result<String> {
+        let value = self.resolve(reference)?;
+        if let Ok(mut known) = self.known.lock()
+            && value.len() >= SHORTEST_HIDDEN
+        {
+            known.push(value.clone());
+            // The longest first: one secret may begin with another.
+            known.sort_by_key(|value| std::cmp::Reverse(value.len()));
+            known.dedup();
+        }
+        Ok(value)
+    }
+
+    /// The value behind `reference`, for the engine alone. It is not blotted out: the engine says it nowhere, and to blot out a password that
+    /// is an ordinary word would give it away. Errors say what failed, and never what was found.
     pub fn resolve(&self, reference: &SecretReference) -> Result<String> {
         let value = match reference {
             SecretReference {
@@ -41,7 +56,7 @@ impl Secrets {
             } => from_environment(name)?,
             SecretReference {
                 file: Some(path), ..
-            } => self.from_file(&self.folder.join(path))?,
+            } => self.read_file(&self.folder.join(path))?,
             SecretReference {
                 command: Some(line),
                 ..
@@ -56,18 +71,10 @@ impl Secrets {
                 describe(reference)
             )));
         }
-        if let Ok(mut known) = self.known.lock()
-            && value.len() >= SHORTEST_HIDDEN
-        {
-            known.push(value.clone());
-            // The longest first: one secret may begin with another.
-            known.sort_by_key(|value| std::cmp::Reverse(value.len()));
-            known.dedup();
-        }
         Ok(value)
     }
 
-    /// `text` with every value that was resolved blotted out.
+    /// `text` with every value that a plugin was given blotted out.
     pub fn hide(&self, text: &str) -> String {
         let Ok(known) = self.known.lock() else {
             return HIDDEN.into();
@@ -77,13 +84,11 @@ impl Secrets {
             .fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
     }
 
-    fn from_file(&self, path: &Path) -> Result<String> {
+    fn read_file(&self, path: &Path) -> Result<String> {
         let unreadable = |error| {
-            let reason = Error::io(
-                format!("cannot read the secret file {}", path.display()),
-                error,
-            );
-            invalid(reason.message())
+            let what = format!("cannot read the secret file {}", path.display());
+            invalid(Error::io(what, error).message())
+                .hint("make it, readable for nobody else, or write another path")
         };
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         let bytes = std::fs::read(path).map_err(unreadable)?;
@@ -102,7 +107,8 @@ fn from_environment(name: &str) -> Result<String> {
         Ok(value) => Ok(value),
         Err(std::env::VarError::NotPresent) => Err(invalid(format!(
             "the environment variable {name} is not set"
-        ))),
+        ))
+        .hint("set it where strongroom is started, or name a file or a command instead")),
         Err(std::env::VarError::NotUnicode(_)) => Err(invalid(format!(
             "the environment variable {name} is not UTF-8"
         ))),
@@ -125,15 +131,16 @@ fn from_command(line: &[String], folder: &Path) -> Result<String> {
         .stdin(Stdio::inherit())
         .output()
         .map_err(|error| {
-            invalid(
-                Error::io(format!("cannot run the secret's command {program}"), error).message(),
-            )
+            let what = format!("cannot run the secret's command {program}");
+            invalid(Error::io(what, error).message())
+                .hint("it is looked up in PATH; an absolute path is surer")
         })?;
     if !output.status.success() {
         return Err(invalid(format!(
             "the secret's command {program} ended with {}",
             output.status
-        )));
+        ))
+        .hint("run it by hand to see what it says"));
     }
     text(output.stdout, || {
         format!("the output of the secret's command {program}")
@@ -239,14 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_resolved_is_blotted_out() {
+    fn what_a_plugin_was_given_is_blotted_out() {
         let folder = tempfile::tempdir().expect("a folder");
         let (secrets, _) = secrets(folder.path());
+        for word in ["hunter2", "hunter22", "in"] {
+            let reference = command(&["echo", word]);
+            assert_eq!(secrets.resolve_for_plugin(&reference).expect("echo"), word);
+        }
         secrets
-            .resolve(&command(&["echo", "hunter2"]))
-            .expect("echo");
-        secrets
-            .resolve(&command(&["echo", "hunter22"]))
+            .resolve(&command(&["echo", "failed"]))
             .expect("echo");
         assert_eq!(
             secrets.hide("login with hunter22 or hunter2 failed"),

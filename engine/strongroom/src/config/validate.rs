@@ -8,7 +8,7 @@ use serde_json::Value;
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::document::Document;
-use super::nearest::{did_you_mean, quoted_list};
+use super::nearest::{did_you_mean, nearest, quoted_list};
 use super::pointer::Pointer;
 use super::schema;
 
@@ -31,8 +31,13 @@ pub fn validate(document: &Document, base: &Pointer, schema: &Value) -> Result<V
         .iter_errors(instance)
         .flat_map(|error| context.problems(&error))
         .collect();
-    // Where a key is misspelt, a missing key beside it is a consequence: the cause comes first.
-    problems.sort_by_key(|problem| (problem.is_missing, problem.order));
+    // That a key is missing is a consequence where it is there, misspelt.
+    let misspelt: Vec<Pointer> = problems.iter().filter_map(|p| p.meant.clone()).collect();
+    problems.retain(|problem| {
+        let missing = problem.missing.as_ref();
+        missing.is_none_or(|missing| !misspelt.contains(missing))
+    });
+    problems.sort_by_key(|problem| problem.order);
     Ok(problems.into_iter().map(|problem| problem.error).collect())
 }
 
@@ -57,7 +62,10 @@ struct Context<'a> {
 struct Problem {
     error: Error,
     order: (usize, usize),
-    is_missing: bool,
+    /// The key that is not there.
+    missing: Option<Pointer>,
+    /// The key that an unknown one may have been meant to be.
+    meant: Option<Pointer>,
 }
 
 impl Context<'_> {
@@ -101,8 +109,9 @@ impl Context<'_> {
     fn unknown_key(&self, inner: &Pointer, at: &Pointer, key: &str) -> Problem {
         let known = schema::known_keys(self.schema, inner);
         let is_reference = matches!(key, "env" | "file" | "command");
-        let hint = match did_you_mean(key, &known) {
-            Some(hint) => Some(hint),
+        let nearest = nearest(key, &known);
+        let hint = match nearest {
+            Some(known) => Some(format!("did you mean '{known}'?")),
             None if is_reference => Some(self.reference_hint()),
             None if known.is_empty() => None,
             None => Some(format!("known keys: {}", known.join(", "))),
@@ -119,7 +128,8 @@ impl Context<'_> {
                 hint,
             ),
             order,
-            is_missing: false,
+            missing: None,
+            meant: nearest.map(|nearest| at.key(nearest)),
         }
     }
 
@@ -192,6 +202,11 @@ impl Context<'_> {
                 format!("'{at}' must be one of {}", quoted_list(&options))
             }
             Kind::Constant { expected_value } => format!("'{at}' must be {expected_value}"),
+            Kind::Pattern { .. } | Kind::Format { .. } if self.description(inner).is_some() => {
+                // The schema's author says it better than the pattern.
+                hint = self.description(inner);
+                format!("'{at}' has not the right form")
+            }
             other => format!("'{at}' {}", limit(other)),
         };
         self.problem(at, message, hint)
@@ -205,30 +220,48 @@ impl Context<'_> {
         let hint = if schema::marks_secret(self.schema, &inner.key(key)) {
             Some(format!("it is a secret: write {key} = {SECRET_FORMS}"))
         } else {
-            schema::subschemas(self.schema, &inner.key(key))
-                .iter()
-                .find_map(|schema| schema.get("description")?.as_str())
-                .map(|description| format!("'{key}' says: {}", one_line(description)))
+            self.description(&inner.key(key))
+                .map(|description| format!("add '{key}': {description}"))
         };
         let mut problem = self.problem(at, message, hint);
-        let place = self.document.key_place(at);
-        problem.order = place.order();
-        problem.is_missing = true;
+        problem.missing = Some(at.key(key));
         problem
+    }
+
+    /// What the schema says of a key, as the end of a sentence.
+    fn description(&self, inner: &Pointer) -> Option<String> {
+        let schemas = schema::subschemas(self.schema, inner);
+        let text = schemas
+            .iter()
+            .find_map(|schema| schema.get("description")?.as_str())?;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text.trim_end_matches('.');
+        // "The folder" begins in lower case, "SHA-256" does not.
+        let is_word = text
+            .chars()
+            .nth(1)
+            .is_some_and(|letter| !letter.is_uppercase());
+        let mut letters = text.chars();
+        let first = letters.next().filter(|_| is_word);
+        Some(match first {
+            Some(first) => first.to_lowercase().chain(letters).collect(),
+            None => text.to_owned(),
+        })
     }
 
     fn name(&self, at: &Pointer, name: &Value) -> Problem {
         let name = name.as_str().unwrap_or_default();
         let place = self.document.key_place(&at.key(name));
         let order = place.order();
-        let message = format!("'{}' is no name in '{at}'", name.escape_debug());
+        let message = format!("'{}' cannot be a name in '{at}'", name.escape_debug());
         let hint = "a name has at most 64 letters, digits, '.', '_' and '-', and begins with a letter or digit";
         Problem {
             error: Error::new(ErrorKind::InvalidConfig, message)
                 .on(place)
                 .hint(hint),
             order,
-            is_missing: false,
+            missing: None,
+            meant: None,
         }
     }
 
@@ -236,7 +269,8 @@ impl Context<'_> {
         Problem {
             order: self.document.value_place(at).order(),
             error: with_hint(self.document.error(at, message), hint),
-            is_missing: false,
+            missing: None,
+            meant: None,
         }
     }
 }
@@ -332,9 +366,4 @@ fn either(types: &[&str]) -> String {
         [only] => (*only).into(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
-}
-
-fn one_line(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.trim_end_matches('.').to_owned()
 }

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use strongroom_repository::Progress;
 
+use super::narrow::NarrowTerm;
 use super::screen::Screen;
 use super::text::{clean, truncate};
 use super::{size, time};
@@ -109,7 +110,8 @@ fn show(screen: &Arc<Screen>, progress: &Progress, every: Duration, stopped: &mp
 }
 
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(NarrowTerm::stderr()), 20);
+    let bar = ProgressBar::with_draw_target(None, target);
     bar.set_style(spinner_style());
     bar
 }
@@ -128,18 +130,22 @@ fn bar_style() -> ProgressStyle {
 }
 
 fn draw(bar: &ProgressBar, moment: &Moment) {
-    let expected = moment.bytes_expected;
-    if expected > 0 && bar.length() != Some(expected) {
-        bar.set_length(expected);
-        bar.set_style(bar_style());
+    match moment.bytes_expected {
+        0 if bar.length().is_some() => {
+            bar.unset_length();
+            bar.set_style(spinner_style());
+        }
+        0 => {}
+        expected if bar.length() != Some(expected) => {
+            bar.set_length(expected);
+            bar.set_style(bar_style());
+        }
+        _ => {}
     }
-    bar.set_position(moment.bytes.min(expected.max(moment.bytes)));
-    let columns = console::Term::stderr()
-        .size_checked()
-        .map_or(80, |(_, columns)| columns);
+    bar.set_position(moment.bytes);
     // Spinner, bar and percentage come before the message.
-    let before = if expected > 0 { 36 } else { 2 };
-    let room = usize::from(columns).saturating_sub(before + 1);
+    let before = if moment.bytes_expected > 0 { 36 } else { 2 };
+    let room = usize::from(NarrowTerm::columns()).saturating_sub(before);
     bar.set_message(truncate(&figures(moment), room).into_owned());
     bar.tick();
 }
@@ -184,7 +190,10 @@ fn line(moment: &Moment) -> String {
 
 fn moment(progress: &Progress, elapsed: Duration, rate: &mut Rate) -> Moment {
     let bytes = progress.bytes.load(Relaxed);
-    let bytes_expected = progress.bytes_expected.load(Relaxed);
+    // What is expected is often what it was the last time: where there is more, nobody knows how much.
+    let at_least = |expected: u64, done: u64| if expected < done { 0 } else { expected };
+    let bytes_expected = at_least(progress.bytes_expected.load(Relaxed), bytes);
+    let items = progress.items.load(Relaxed);
     let per_second = rate.update(bytes, elapsed);
     let left = bytes_expected.saturating_sub(bytes);
     let remaining_seconds = (left > 0 && per_second >= 1.0 && elapsed >= Duration::from_secs(2))
@@ -198,8 +207,8 @@ fn moment(progress: &Progress, elapsed: Duration, rate: &mut Rate) -> Moment {
         },
         bytes,
         bytes_expected,
-        items: progress.items.load(Relaxed),
-        items_expected: progress.items_expected.load(Relaxed),
+        items,
+        items_expected: at_least(progress.items_expected.load(Relaxed), items),
         stored_bytes: progress.stored_bytes.load(Relaxed),
         bytes_per_second: per_second as u64,
         seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
@@ -264,6 +273,16 @@ mod tests {
             (stalled.bytes_per_second, stalled.remaining_seconds),
             (0, None)
         );
+    }
+
+    #[test]
+    fn more_than_was_expected_is_no_share_of_it() {
+        let progress = Progress::default();
+        progress.expect(Some(100), Some(1));
+        progress.advance(101, 1);
+        let moment = moment(&progress, Duration::from_secs(3), &mut Rate::default());
+        assert_eq!((moment.bytes_expected, moment.items_expected), (0, 1));
+        assert_eq!(figures(&moment), "101 B · 33 B/s · 1 of 1");
     }
 
     #[test]

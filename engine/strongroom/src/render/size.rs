@@ -44,12 +44,14 @@ pub fn count(number: u64) -> String {
 
 /// `1 file`, `12,345 files`.
 pub fn counted(number: u64, singular: &str) -> String {
-    let end = match (number, singular.strip_suffix('y')) {
-        (1, _) => return format!("1 {singular}"),
-        (_, Some(stem)) => return format!("{} {stem}ies", count(number)),
-        _ => "s",
-    };
-    format!("{} {singular}{end}", count(number))
+    if number == 1 {
+        return format!("1 {singular}");
+    }
+    let number = count(number);
+    match singular.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{number} {stem}ies"),
+        _ => format!("{number} {singular}s"),
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +79,7 @@ mod tests {
         assert_eq!(counted(0, "file"), "0 files");
         assert_eq!(counted(1_234_567, "file"), "1,234,567 files");
         assert_eq!(counted(2, "repository"), "2 repositories");
+        assert_eq!(counted(2, "day"), "2 days");
         assert_eq!(count(999), "999");
         assert_eq!(count(1000), "1,000");
     }

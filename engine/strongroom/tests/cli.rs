@@ -1,0 +1,461 @@
+//! From an empty folder to a restored backup, through the program, its plugins and a real repository.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{ONE_OF_EACH, Place};
+use serde_json::{Value, json};
+
+const TWO_OF_EACH: &str = r#"
+[sources.media]
+plugin = "volume"
+config = { path = "$DIR/media" }
+
+[sources.notes]
+plugin = "volume"
+config = { path = "$DIR/notes", writable = true }
+
+[destinations.nas]
+plugin = "filesystem"
+config = { path = "$DIR/nas" }
+password = { file = "nas.key" }
+
+[destinations.offsite]
+plugin = "filesystem"
+config = { path = "$DIR/offsite" }
+password = { command = ["echo", "another password"] }
+
+[jobs.nightly]
+sources = ["media", "notes"]
+destinations = ["nas", "offsite"]
+"#;
+
+/// Two volumes and two repositories.
+fn two_of_each() -> Place {
+    let place = Place::new(TWO_OF_EACH);
+    place.write("media/a.txt", "a");
+    place.write("media/deep/b.bin", vec![7; 3_000_000]);
+    place.write("notes/note.md", "# note");
+    place.ok(&["init"]);
+    place
+}
+
+/// The files below a folder with their content.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                fs::read_dir(&path)
+                    .expect("a folder")
+                    .map(|entry| entry.expect("readable").path()),
+            );
+        } else {
+            let name = path
+                .strip_prefix(folder)
+                .expect("below")
+                .display()
+                .to_string();
+            found.insert(name, fs::read(&path).expect("readable"));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_backup_goes_to_all_destinations_and_comes_back_the_same() {
+    let place = two_of_each();
+    let made = place.json(&["backup", "--note", "before the move"]);
+    let listed = place.json(&["list"]);
+    let backup = &listed[0];
+    for key in [
+        "id",
+        "job",
+        "kind",
+        "trigger",
+        "note",
+        "created",
+        "state",
+        "sources",
+        "destinations",
+    ] {
+        assert_eq!(made[key], backup[key], "{key}");
+    }
+    assert_eq!(backup["job"], "nightly");
+    assert_eq!(backup["kind"], "full");
+    assert_eq!(backup["trigger"], "on-demand");
+    assert_eq!(backup["note"], "before the move");
+    assert_eq!(backup["state"], "complete");
+    assert_eq!(backup["destinations"], json!(["nas", "offsite"]));
+    assert_eq!(backup["sources"][0]["source"], "media");
+    assert_eq!(backup["sources"][0]["files"], 2);
+    assert_eq!(backup["sources"][0]["bytes"], 3_000_001);
+
+    let restored = place.json(&["restore", "latest", "--target", "out"]);
+    assert_eq!(restored["sources"][0]["files"], 2);
+    for source in ["media", "notes"] {
+        assert_eq!(
+            files(&place.path(source)),
+            files(&place.path("out").join(source))
+        );
+    }
+    let checked = place.json(&["check", "--read-data"]);
+    for repository in checked["repositories"].as_array().expect("a list") {
+        assert_eq!(repository["problems"], json!([]));
+        assert_eq!(repository["packs"], repository["packs_read"]);
+        assert_eq!(repository["snapshots"], 2);
+    }
+}
+
+#[test]
+fn an_unchanged_volume_is_carried_over() {
+    let place = two_of_each();
+    place.ok(&["backup"]);
+    let again = place.json(&["backup", "--source", "media"]);
+    assert_eq!(again["kind"], "incremental");
+    assert_eq!(again["sources"].as_array().map(Vec::len), Some(1));
+    // Nothing but the manifest and the trees above it.
+    let new_bytes = again["sources"][0]["new_bytes"].as_u64().expect("a number");
+    assert!(new_bytes < 10_000, "{new_bytes}");
+    let full = place.json(&["backup", "--full", "--source", "media"]);
+    assert_eq!(full["kind"], "full");
+    let listed = place.json(&["list", "nightly", "--source", "notes"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn all_repositories_of_an_engine_are_cut_alike_and_init_leaves_existing_ones_alone() {
+    let place = Place::new(TWO_OF_EACH);
+    let first = place.json(&["init", "offsite"]);
+    assert_eq!(first["repositories"][0]["created"], true);
+    let key = first["repositories"][0]["recovery_key"]
+        .as_str()
+        .expect("shown");
+    assert_eq!(key.split('-').count(), 8);
+    let second = place.json(&["init"]);
+    let created: Vec<_> = second["repositories"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|made| (made["destination"].clone(), made["created"].clone()))
+        .collect();
+    assert_eq!(
+        created,
+        [
+            (json!("nas"), json!(true)),
+            (json!("offsite"), json!(false))
+        ]
+    );
+    assert_eq!(second["repositories"][1]["recovery_key"], Value::Null);
+    assert_eq!(
+        second["repositories"][1]["repository"],
+        first["repositories"][0]["repository"]
+    );
+
+    // What is cut alike is stored alike: the same number of blobs for data that takes several.
+    place.write("media/random.bin", noise(8_000_000));
+    place.write("notes/note.md", "# note");
+    place.ok(&["backup"]);
+    let checked = place.json(&["check"]);
+    let blobs = |index: usize| {
+        checked["repositories"][index]["blobs"]
+            .as_u64()
+            .expect("a number")
+    };
+    assert!(blobs(0) > 5);
+    assert_eq!(blobs(0), blobs(1));
+
+    // The recovery key opens the repository.
+    place.write("recovery.key", key);
+    place.configure(&TWO_OF_EACH.replace(
+        "{ command = [\"echo\", \"another password\"] }",
+        "{ file = \"recovery.key\" }",
+    ));
+    assert_eq!(place.json(&["list"]).as_array().map(Vec::len), Some(1));
+}
+
+/// Bytes that neither repeat nor compress, the same each time.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+#[test]
+fn an_unreadable_destination_does_not_hide_the_others() {
+    let place = two_of_each();
+    place.ok(&["backup"]);
+    fs::rename(place.path("nas"), place.path("away")).expect("moved");
+    let list = place.run(&["list", "--json"]);
+    assert_eq!(list.exit, 3, "{}", list.stderr);
+    let listed: Value = serde_json::from_str(&list.stdout).expect("JSON");
+    assert_eq!(listed[0]["destinations"], json!(["offsite"]));
+    assert!(
+        list.stderr.contains("no repository at destination nas"),
+        "{}",
+        list.stderr
+    );
+    place.ok(&["restore", "latest", "--source", "notes", "--target", "out"]);
+    assert_eq!(
+        fs::read(place.path("out/notes/note.md")).expect("restored"),
+        b"# note"
+    );
+
+    // One failed destination fails the backup, and the other has it all the same.
+    let backup = place.run(&["backup"]);
+    assert_eq!(backup.exit, 1, "{}", backup.stderr);
+    assert!(
+        backup
+            .stderr
+            .ends_with("job nightly failed; its backup is complete at offsite\n"),
+        "{}",
+        backup.stderr
+    );
+    let list = place.run(&["list", "--json"]);
+    let listed: Value = serde_json::from_str(&list.stdout).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_restore_takes_paths_and_can_go_into_a_source() {
+    let place = two_of_each();
+    place.ok(&["backup"]);
+    place.ok(&[
+        "restore", "latest", "--source", "media", "--path", "deep", "--target", "part",
+    ]);
+    let names: Vec<_> = files(&place.path("part")).into_keys().collect();
+    assert_eq!(names, ["media/deep/b.bin"]);
+
+    place.write("notes/note.md", "spoilt");
+    place.ok(&[
+        "restore",
+        "latest",
+        "--source",
+        "notes",
+        "--to",
+        "notes",
+        "--overwrite",
+    ]);
+    assert_eq!(
+        fs::read(place.path("notes/note.md")).expect("restored"),
+        b"# note"
+    );
+
+    let ambiguous = place.run(&["restore", "latest", "--path", "deep", "--target", "x"]);
+    assert_eq!(ambiguous.exit, 2);
+    assert!(
+        ambiguous
+            .stderr
+            .contains("hint: name one with --source: media, notes"),
+        "{}",
+        ambiguous.stderr
+    );
+}
+
+#[test]
+fn a_download_is_a_tar_that_begins_with_its_manifest() {
+    let place = two_of_each();
+    place.ok(&["backup"]);
+    let downloaded = place.json(&["download", "latest", "--source", "media", "--output", "dl"]);
+    let path = downloaded["files"][0]["path"]
+        .as_str()
+        .expect("a path")
+        .to_owned();
+    assert!(
+        path.starts_with("dl/media-") && path.ends_with(".tar"),
+        "{path}"
+    );
+    let listed = std::process::Command::new("tar")
+        .args(["--list", "--file"])
+        .arg(place.path(&path))
+        .output()
+        .expect("tar is there");
+    let names = String::from_utf8(listed.stdout).expect("UTF-8");
+    let names: Vec<_> = names.lines().collect();
+    assert_eq!(names, ["manifest.json", "a.txt", "deep", "deep/b.bin"]);
+
+    let again = place.run(&["download", "latest", "--source", "media", "--output", "dl"]);
+    assert_eq!(again.exit, 1);
+    assert_eq!(
+        again.stderr,
+        format!(
+            "error: {path} exists already\nhint: move it away, or name another folder with --output\n"
+        )
+    );
+    let left: Vec<_> = fs::read_dir(place.path("dl")).expect("a folder").collect();
+    assert_eq!(left.len(), 1, "no partial file is left");
+}
+
+#[test]
+fn keys_are_added_listed_and_removed() {
+    let place = two_of_each();
+    place.write("new.key", "a new password\n");
+    let added = place.json(&["key", "add", "nas", "--new-password-file", "new.key"]);
+    let old = place.json(&["key", "list", "nas"]);
+    let old = old
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|key| key["current"] == true);
+    let old = old
+        .and_then(|key| key["id"].as_str())
+        .expect("one is in use")
+        .to_owned();
+    fs::rename(place.path("new.key"), place.path("nas.key")).expect("moved");
+    let removed = place.json(&["key", "remove", "nas", &old[..8]]);
+    assert_eq!(removed["id"], json!(old));
+    let keys = place.json(&["key", "list", "nas"]);
+    assert!(
+        keys.as_array()
+            .expect("a list")
+            .iter()
+            .any(|key| key["id"] == added["id"] && key["current"] == true)
+    );
+    place.write("nas.key", "correct horse");
+    assert_eq!(
+        place.run(&["key", "list", "nas"]).exit,
+        1,
+        "the old password is no good any more"
+    );
+}
+
+#[test]
+fn the_configuration_is_shown_with_its_secrets_hidden() {
+    let place = Place::new(TWO_OF_EACH);
+    let shown = place.ok(&["config", "show"]);
+    assert!(
+        shown.contains("password = { command = [\"echo\", \"•••••\"] }"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("password = { file = \"nas.key\" }"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains("another password") && !shown.contains("correct horse"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("config = { path = \"$DIR/media\" }"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_schema_covers_the_tables_of_plugins_and_accepts_a_good_configuration() {
+    let place = Place::new(TWO_OF_EACH);
+    let schema = place.json(&["config", "schema"]);
+    let validator = jsonschema::draft202012::new(&schema).expect("a schema");
+    let good = |path: &str| {
+        json!({
+            "sources": {"media": {"plugin": "volume", "config": {"path": path}}},
+            "destinations": {"nas": {"plugin": "filesystem", "config": {"path": "/nas"}, "password": {"env": "X"}}},
+        })
+    };
+    assert!(validator.is_valid(&good("/srv")));
+    assert!(!validator.is_valid(&good("srv")), "a plugin's rule holds");
+    let mut unknown = good("/srv");
+    unknown["sources"]["media"]["config"]["pth"] = json!(1);
+    assert!(!validator.is_valid(&unknown), "a plugin's keys are known");
+    let mut literal = good("/srv");
+    literal["destinations"]["nas"]["password"] = json!("hunter2");
+    assert!(!validator.is_valid(&literal), "a literal secret is refused");
+}
+
+#[test]
+fn bundled_plugins_are_listed_without_a_configuration() {
+    let place = Place::new(ONE_OF_EACH);
+    fs::remove_file(place.path("strongroom.toml")).expect("removed");
+    let plugins = place.json(&["plugin", "list"]);
+    let names: Vec<_> = plugins
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|plugin| (plugin["name"].as_str(), plugin["for"].as_str()))
+        .collect();
+    assert!(
+        names.contains(&(Some("volume"), Some("sources"))),
+        "{names:?}"
+    );
+    assert!(
+        names.contains(&(Some("filesystem"), Some("destinations"))),
+        "{names:?}"
+    );
+    let shown = place.ok(&["plugin", "show", "volume"]);
+    assert!(
+        shown.contains("exclude_caches") && shown.contains("default false"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn json_of_a_backup_is_one_object_a_line_and_the_backup_last() {
+    let place = two_of_each();
+    let lines = place.ok(&["backup", "--json"]);
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let (last, events) = lines.split_last().expect("at least one");
+    assert!(events.iter().all(|event| event["event"].is_string()));
+    assert_eq!(last["state"], "complete");
+    assert_eq!(last["unreadable"], json!({"media": [], "notes": []}));
+}
+
+#[test]
+fn a_reader_who_has_gone_is_no_fault() {
+    let place = two_of_each();
+    for args in [&["config", "schema"][..], &["--help"], &["list"]] {
+        let mut command = place.command(args);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        drop(child.stdout.take());
+        let ended = place.ended(child.wait_with_output().expect("ended"));
+        assert_eq!(
+            (ended.exit, ended.stderr.contains("panic")),
+            (0, false),
+            "{args:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn ctrl_c_cancels_and_leaves_nothing_that_counts() {
+    let place = two_of_each();
+    place.write("media/large.bin", noise(200_000_000));
+    let child = place
+        .command(&["backup"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("kill is there");
+    assert!(sent.success());
+    let ended = place.ended(child.wait_with_output().expect("ended"));
+    assert_eq!(ended.exit, 130, "{}", ended.stderr);
+    assert_eq!(
+        ended.stderr,
+        "cancelling… (once more ends it at once)\ncancelled\n"
+    );
+    assert_eq!(place.json(&["list"]), json!([]));
+    fs::remove_file(place.path("media/large.bin")).expect("removed");
+    place.ok(&["backup"]);
+}
