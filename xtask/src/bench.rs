@@ -7,6 +7,7 @@ mod dataset;
 mod json;
 mod measure;
 mod peers;
+mod place;
 mod plot;
 mod report;
 mod rounds;
@@ -19,13 +20,14 @@ use crate::error::{Error, Result};
 use crate::packages;
 use crate::workspace::{Workspace, say};
 use dataset::Dataset;
+use place::Place;
 
 /// What `bench volume` is asked for.
 #[derive(Debug, PartialEq)]
 struct Options {
     scale: f64,
     rounds: usize,
-    /// Where the data set, repositories and restored files are put.
+    /// Where the data set, repositories and restored files are put, instead of the target folder and memory.
     folder: Option<PathBuf>,
     /// First words of the names of the tools; every tool that is there if empty.
     tools: Vec<String>,
@@ -78,13 +80,21 @@ fn volume(workspace: &Workspace, options: &Options) -> Result<()> {
         dataset.bytes / 1_000_000
     ));
     dataset.warm()?;
-    let results = rounds::measure_rounds(&dataset, &tools, options.rounds, &folder.join("work"))?;
+    // A repository, what is restored from it, and room for the tools themselves.
+    let place = match &options.folder {
+        Some(_) => Place::on_disk(&folder),
+        None => Place::find(&folder, dataset.bytes * 3),
+    };
+    let measured = rounds::measure_rounds(&dataset, &tools, options.rounds, &place.folder);
+    let _ = fs::remove_dir_all(&place.folder);
+    let results = measured?;
 
     let about = [
         format!(
-            "{} files, {:.2} GB, two thirds of it incompressible; local repository, encrypted, zstd level 3; files in memory.",
+            "{} files, {:.2} GB, two thirds of it incompressible, in the page cache; encrypted, zstd level 3; {}.",
             dataset.files,
-            dataset.bytes as f64 / 1e9
+            dataset.bytes as f64 / 1e9,
+            place.description
         ),
         format!("{}. {}", json::machine(), rounds_in_words(options.rounds)),
     ];

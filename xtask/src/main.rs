@@ -29,7 +29,7 @@ cargo xtask bench volume [OPTION…]
                                  measures strongroom and its peers on a volume of about 3 GB
   --scale F                      a volume of another size, such as 0.1
   --rounds N                     how often everything is measured (3)
-  --dir DIR                      where the volume and the repositories are put (target/bench)
+  --dir DIR                      where the volume and the repositories are put (target/bench, and memory where there is room)
   --tools A,B                    of strongroom, restic, rustic, borg; all that are there if not given
   --json FILE                    writes the figures there, too
   --install-peers                installs rustic (from crates.io) and borg (Debian) first
