@@ -10,7 +10,7 @@ use strongroom_repository::{Destination, Error, ErrorKind, Progress, Repository,
 
 use crate::config::document::Place;
 use crate::config::nearest::did_you_mean_or_list;
-use crate::config::{AllowTable, Config, Pointer, Secrets, Section};
+use crate::config::{self, AllowTable, Config, Pointer, Secrets, Section};
 use crate::plugins::{self, Origin, Plugins};
 
 /// The name and version that stand in snapshots and manifests.
@@ -207,7 +207,7 @@ impl Engine {
     fn prepare(&self, member: &Member<'_>) -> Result<(Plugin, String, Grants)> {
         let (plugin, schema) = self
             .checked_schema(member.section, member.name, member.plugin)
-            .map_err(|problems| problems.into_iter().next().unwrap_or_else(Error::cancelled))?;
+            .map_err(config::first)?;
         let config = self.config.resolved_plugin_config(
             member.section,
             member.name,

@@ -9,6 +9,7 @@ use std::process::Stdio;
 
 use common::{ONE_OF_EACH, Place};
 use serde_json::{Value, json};
+use strongroom_repository::testing::Restic;
 
 const TWO_OF_EACH: &str = r#"
 [sources.media]
@@ -443,7 +444,11 @@ fn ctrl_c_cancels_and_leaves_nothing_that_counts() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("started");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    // From the lock on it is at work, and it is not done with so much data before the signal comes.
+    let locks = place.path("nas/locks");
+    while fs::read_dir(&locks).map_or(0, Iterator::count) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     let sent = std::process::Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status()
@@ -458,4 +463,102 @@ fn ctrl_c_cancels_and_leaves_nothing_that_counts() {
     assert_eq!(place.json(&["list"]), json!([]));
     fs::remove_file(place.path("media/large.bin")).expect("removed");
     place.ok(&["backup"]);
+}
+
+/// The program as somebody to whom file permissions apply, which they do not to root.
+fn unprivileged(place: &Place, args: &[&str]) -> std::process::Command {
+    let plain = place.command(args);
+    let mut command = std::process::Command::new("setpriv");
+    command
+        .args(["--bounding-set", "-dac_override,-dac_read_search", "--"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(place.path(""))
+        .env_clear();
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_backup_incomplete() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = two_of_each();
+    place.write("media/deep/secret", "x");
+    let nobody = fs::Permissions::from_mode(0o000);
+    fs::set_permissions(place.path("media/deep/secret"), nobody).expect("mode");
+    let run = |args: &[&str]| {
+        let output = unprivileged(&place, args).output();
+        place.ended(output.expect("setpriv is there: install the Debian package util-linux"))
+    };
+    let backup = run(&["backup"]);
+    assert_eq!(backup.exit, 3, "{}", backup.stderr);
+    assert_eq!(
+        backup.stderr,
+        "warning: the backup of media is incomplete: 1 file could not be read\n  deep/secret: cannot be opened: permission denied\n"
+    );
+    assert!(backup.stdout.contains("incomplete"), "{}", backup.stdout);
+    let listed = place.json(&["list"]);
+    assert_eq!(listed[0]["state"], "incomplete");
+    let again = run(&["backup", "--json"]);
+    assert_eq!(again.exit, 3);
+    let last = again.stdout.lines().last().expect("a line");
+    let last: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(last["unreadable"]["media"][0]["path"], "deep/secret");
+    let shown = place.ok(&["show", "latest"]);
+    assert!(
+        shown.contains("could not be read\n    deep/secret: "),
+        "{shown}"
+    );
+    let restored = place.run(&["restore", "latest", "--target", "out"]);
+    assert_eq!(restored.exit, 0);
+    assert!(
+        restored.stderr.contains("is incomplete"),
+        "{}",
+        restored.stderr
+    );
+}
+
+#[test]
+fn what_stock_restic_backed_up_is_listed_shown_and_restored() {
+    let place = two_of_each();
+    let restic = Restic::installed().pop().expect("restic");
+    let media = place.path("media").display().to_string();
+    restic.run(&place.path("nas"), "correct horse", &["backup", &media]);
+    let listed = place.json(&["list"]);
+    let backup = &listed[0];
+    assert_eq!(
+        (&backup["job"], &backup["kind"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(backup["sources"][0]["source"], "$DIR/media");
+    let id = backup["id"].as_str().expect("an id");
+    let table = place.ok(&["list"]);
+    assert!(
+        table.contains(&id[..8]) && !table.contains(&id[..9]),
+        "{table}"
+    );
+    place.ok(&["show", &id[..8]]);
+    place.ok(&["restore", "latest", "--target", "out"]);
+    let restored = place.path("out").join(media.trim_start_matches('/'));
+    assert_eq!(files(&place.path("media")), files(&restored));
+    place.ok(&["download", "latest", "--output", "dl"]);
+}
+
+#[test]
+fn stock_restic_restores_what_we_backed_up() {
+    let place = two_of_each();
+    place.ok(&["backup", "--source", "media"]);
+    for (number, restic) in Restic::installed().iter().enumerate() {
+        let target = place.path(&format!("restic {number}"));
+        let arguments = [
+            "restore",
+            "latest",
+            "--target",
+            target.to_str().expect("UTF-8"),
+        ];
+        restic.run(&place.path("nas"), "correct horse", &arguments);
+        assert_eq!(files(&place.path("media")), files(&target.join("media")));
+    }
 }

@@ -15,7 +15,7 @@ use crate::render::style::Style;
 use crate::render::text::clean;
 use crate::render::{size, time};
 use crate::run::backup::{BackupRequest, JobResult, PreparedJob, prepare};
-use crate::run::backups::Backup;
+use crate::run::backups::{Backup, State};
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -135,7 +135,10 @@ fn per_source(reports: &[SourceReport], of: impl Fn(&SourceReport) -> Value) -> 
 fn text(backup: &Backup, result: &JobResult, style: Style) -> String {
     let mut text = format!(
         "{} {}  {} · {} · {}\n",
-        style.good("backup"),
+        match backup.state {
+            State::Complete => style.good("backup"),
+            State::Incomplete => style.warning("incomplete backup"),
+        },
         style.bold(&backup.id),
         result.job,
         backup.kind.as_deref().unwrap_or_default(),

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use strongroom_repository::Result;
 
+use super::list::tell_problems;
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
@@ -57,9 +58,8 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
             ))?;
         }
     }
-    for problem in &survey.problems {
-        context.screen.error(problem);
-    }
+    // What was asked for was read: another destination's trouble is told, and is no trouble of this download.
+    tell_problems(&survey, context);
     Ok(Exit::Done)
 }
 

@@ -100,7 +100,8 @@ fn table(backups: &[&Backup]) -> Table {
         ("WHERE", Align::Left),
         ("STATE", Align::Left),
         ("NOTE", Align::Left),
-    ]);
+    ])
+    .expendable(&["TRIGGER", "WHERE", "KIND", "JOB", "NEW"]);
     let zone = TimeZone::system();
     for backup in backups {
         let sources: Vec<_> = backup

@@ -29,11 +29,8 @@ pub enum PluginCommand {
 
 /// Runs `plugin`. Bundled plugins need no configuration file.
 pub fn run(command: &PluginCommand, context: &Context) -> Result<Exit> {
-    let engine = match (Config::load(context.config.as_deref()), &context.config) {
-        (Ok(config), _) => context.engine_for(config)?,
-        (Err(error), None) if error.subject().is_none() => context.engine_for(Config::empty())?,
-        (Err(error), _) => return Err(error),
-    };
+    let config = Config::load_if_any(context.config.as_deref())?;
+    let engine = context.engine_for(config)?;
     match command {
         PluginCommand::List => list(&engine, context),
         PluginCommand::Show { plugin } => show(&engine, plugin, context),

@@ -14,36 +14,41 @@ pub const VARIABLE: &str = "STRONGROOM_CONFIG";
 
 /// Reads the file that `explicit` names, or else [`VARIABLE`], or else the first that exists of the usual places.
 pub fn read(explicit: Option<&Path>) -> Result<Document> {
-    let path = find(explicit)?;
+    read_if_any(explicit)?.ok_or_else(|| {
+        let looked = PLACES.map(|place| std::path::absolute(place).unwrap_or(place.into()));
+        let looked = looked.map(|place| place.display().to_string());
+        Error::new(ErrorKind::InvalidConfig, "no configuration was found").hint(format!(
+            "looked for {}; name a file with --config or {VARIABLE}",
+            looked.join(" and ")
+        ))
+    })
+}
+
+/// Like [`read`], but `None` where no file is named and there is none in the usual places.
+pub fn read_if_any(explicit: Option<&Path>) -> Result<Option<Document>> {
+    let Some(path) = find(explicit) else {
+        return Ok(None);
+    };
     let text = std::fs::read(&path).map_err(|error| {
-        let reason = Error::io(
-            format!("cannot read the configuration {}", path.display()),
-            error,
-        );
-        Error::new(ErrorKind::InvalidConfig, reason.message())
+        let what = format!("cannot read the configuration {}", path.display());
+        Error::new(ErrorKind::InvalidConfig, Error::io(what, error).message())
             .hint(format!("name another file with --config or {VARIABLE}"))
     })?;
     let text = String::from_utf8(text).map_err(|_| {
         Error::new(ErrorKind::InvalidConfig, "the file is not UTF-8").on(path.display())
     })?;
-    Document::parse(&path, text)
+    Document::parse(&path, text).map(Some)
 }
 
-fn find(explicit: Option<&Path>) -> Result<PathBuf> {
-    if let Some(path) = explicit {
-        return Ok(path.to_path_buf());
-    }
-    if let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
-        return Ok(path.into());
-    }
-    PLACES
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists())
-        .ok_or_else(|| {
-            Error::new(ErrorKind::InvalidConfig, "no configuration was found").hint(format!(
-                "looked for ./{} and {}; name a file with --config or {VARIABLE}",
-                PLACES[0], PLACES[1]
-            ))
-        })
+fn find(explicit: Option<&Path>) -> Option<PathBuf> {
+    let variable = || {
+        std::env::var_os(VARIABLE)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    let usual = || PLACES.iter().map(PathBuf::from).find(|path| path.exists());
+    explicit
+        .map(Path::to_path_buf)
+        .or_else(variable)
+        .or_else(usual)
 }

@@ -18,7 +18,7 @@ pub mod validate;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use strongroom_repository::{Error, Result};
+use strongroom_repository::{Error, ErrorKind, Result};
 
 pub use document::Document;
 pub use model::{
@@ -39,8 +39,15 @@ pub struct Config {
 impl Config {
     /// Finds, reads and checks the file; fails with the first problem.
     pub fn load(explicit: Option<&Path>) -> Result<Self> {
-        Self::from_document(file::read(explicit)?)
-            .map_err(|problems| problems.into_iter().next().unwrap_or_else(Error::cancelled))
+        Self::from_document(file::read(explicit)?).map_err(first)
+    }
+
+    /// Like [`load`](Self::load), but [`empty`](Self::empty) where no file is named and there is none in the usual places.
+    pub fn load_if_any(explicit: Option<&Path>) -> Result<Self> {
+        match file::read_if_any(explicit)? {
+            Some(document) => Self::from_document(document).map_err(first),
+            None => Ok(Self::empty()),
+        }
     }
 
     /// Finds, reads and checks the file; fails with all problems in the engine's own tables.
@@ -57,7 +64,8 @@ impl Config {
         }
     }
 
-    fn from_document(document: Document) -> Result<Self, Vec<Error>> {
+    /// Checks a file that was read; fails with all problems in the engine's own tables.
+    pub fn from_document(document: Document) -> Result<Self, Vec<Error>> {
         let problems = validate::validate(&document, &Pointer::root(), &schema::engine_schema())
             .map_err(|error| vec![error])?;
         if !problems.is_empty() {
@@ -197,6 +205,14 @@ impl Config {
     }
 }
 
+/// Of several problems, the first in the file.
+pub fn first(problems: Vec<Error>) -> Error {
+    problems
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Error::new(ErrorKind::InvalidConfig, "the configuration is wrong"))
+}
+
 fn config_pointer(section: Section, name: &str) -> Pointer {
     Pointer::root()
         .key(section.as_str())
@@ -224,3 +240,6 @@ fn default_state_folder() -> PathBuf {
             |state| state.join("strongroom"),
         )
 }
+
+#[cfg(test)]
+mod tests;

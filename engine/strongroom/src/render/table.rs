@@ -24,6 +24,7 @@ pub struct Cell {
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<Cell>>,
+    expendable: Vec<&'static str>,
 }
 
 const GAP: &str = "  ";
@@ -53,7 +54,15 @@ impl Table {
         Self {
             columns: columns.to_vec(),
             rows: Vec::new(),
+            expendable: Vec::new(),
         }
+    }
+
+    /// Columns that may be left out where the terminal is too narrow, the least important first.
+    #[must_use]
+    pub fn expendable(mut self, names: &[&'static str]) -> Self {
+        self.expendable = names.to_vec();
+        self
     }
 
     /// Adds a row of as many cells as there are columns.
@@ -67,18 +76,13 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The lines. Columns that are empty in every row are left out; the last one is cut where the line would be longer than `max_width`.
+    /// The lines. Columns that are empty in every row are left out, and expendable ones where a line would be longer than `max_width`; then
+    /// the last one is cut.
     pub fn render(&self, style: Style, max_width: Option<usize>) -> String {
-        let used: Vec<usize> = (0..self.columns.len())
-            .filter(|&column| self.cells(column).any(|cell| !cell.text.is_empty()))
-            .collect();
+        let used = self.used_columns(max_width);
         let widths: Vec<usize> = used
             .iter()
-            .map(|&column| {
-                let heading = self.columns.get(column).map_or(0, |(name, _)| width(name));
-                let cells = self.cells(column).map(|cell| width(&cell.text));
-                cells.max().unwrap_or(0).max(heading)
-            })
+            .map(|&column| self.column_width(column))
             .collect();
         let heading: Vec<Cell> = self
             .columns
@@ -92,6 +96,28 @@ impl Table {
             text.push('\n');
         }
         text
+    }
+
+    fn used_columns(&self, max_width: Option<usize>) -> Vec<usize> {
+        let mut used: Vec<usize> = (0..self.columns.len())
+            .filter(|&column| self.cells(column).any(|cell| !cell.text.is_empty()))
+            .collect();
+        for name in &self.expendable {
+            let widths = used
+                .iter()
+                .map(|&column| self.column_width(column) + GAP.len());
+            if max_width.is_none_or(|max| widths.sum::<usize>() <= max + GAP.len()) {
+                break;
+            }
+            used.retain(|&column| self.columns.get(column).is_some_and(|(n, _)| n != name));
+        }
+        used
+    }
+
+    fn column_width(&self, column: usize) -> usize {
+        let heading = self.columns.get(column).map_or(0, |(name, _)| width(name));
+        let cells = self.cells(column).map(|cell| width(&cell.text));
+        cells.max().unwrap_or(0).max(heading)
     }
 
     fn cells(&self, column: usize) -> impl Iterator<Item = &Cell> {
@@ -184,6 +210,13 @@ mod tests {
         let text = table.render(Style::default(), Some(30));
         let last = text.lines().last().expect("a line");
         assert_eq!(last, "b          2 B  a note\\nof tw…");
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns() {
+        let table = table().expendable(&["SIZE"]);
+        assert_eq!(table.render(Style::default(), Some(13)), "NAME\na\n日本\n");
+        assert!(table.render(Style::default(), Some(14)).contains("SIZE"));
     }
 
     #[test]
