@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use strongroom_host::{Allow, Grants, Host, HostOptions, Limits, Plugin, PluginKind, grant};
 use strongroom_repository::retry::Retry;
-use strongroom_repository::{Destination, Error, ErrorKind, Progress, Repository, Result, Source};
+use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use crate::config::document::Place;
 use crate::config::nearest::did_you_mean_or_list;
 use crate::config::{self, AllowTable, Config, Pointer, Secrets, Section};
 use crate::plugins::{self, Origin, Plugins};
+
+pub use crate::prepared::{PreparedDestination, PreparedSource};
 
 /// The name and version that stand in snapshots and manifests.
 pub const PROGRAM: &str = concat!("strongroom ", env!("CARGO_PKG_VERSION"));
@@ -24,41 +26,6 @@ pub struct Engine {
     config: Config,
     secrets: Arc<Secrets>,
     plugins: Plugins,
-}
-
-/// A source that is ready to run. Nothing has run yet.
-pub struct PreparedSource {
-    /// The operator's name for it.
-    pub name: String,
-    /// The plugin's name in the configuration.
-    pub plugin: String,
-    /// The plugin's version.
-    pub plugin_version: String,
-    /// How a database is read, where its configuration says so.
-    pub method: Option<String>,
-    /// The source itself.
-    pub source: Box<dyn Source>,
-}
-
-/// A destination that is ready to be opened. Nothing has run yet.
-pub struct PreparedDestination {
-    /// The operator's name for it.
-    pub name: String,
-    /// The destination itself.
-    pub destination: Arc<dyn Destination>,
-    password: String,
-}
-
-impl PreparedDestination {
-    /// Opens its repository.
-    pub fn open(&self) -> Result<Repository> {
-        Repository::open(Arc::clone(&self.destination), &self.password)
-    }
-
-    /// The password of its repository.
-    pub fn password(&self) -> &str {
-        &self.password
-    }
 }
 
 impl Engine {

@@ -20,5 +20,6 @@ pub mod bundled;
 pub mod config;
 pub mod engine;
 pub mod plugins;
+pub mod prepared;
 
 pub mod render;

@@ -65,6 +65,10 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<Exit> {
                 context.screen.result(&text)?;
             }
         }
+        if args.read_data.is_none() {
+            let note = "only the structure was checked: --read-data reads the data too";
+            context.screen.note(note);
+        }
     }
     let mut exit = Exit::Done;
     for checked in &checked {
@@ -112,18 +116,15 @@ fn text(destination: &str, report: &CheckReport, context: &Context) -> String {
             size::bytes(report.pack_bytes),
             size::counted(report.packs as u64, "pack")
         ),
-        match report.packs_read {
-            0 => "structure only: --read-data reads the data too".into(),
-            packs if packs == report.packs => "every byte read".into(),
-            packs => format!(
-                "{} read of {}",
-                size::bytes(report.bytes_read),
-                size::counted(packs as u64, "pack")
-            ),
-        },
     ];
-    if report.packs == 0 {
-        parts.pop();
+    match report.packs_read {
+        0 => {}
+        packs if packs == report.packs => parts.push("every byte read".into()),
+        packs => parts.push(format!(
+            "{} read of {}",
+            size::bytes(report.bytes_read),
+            size::counted(packs as u64, "pack")
+        )),
     }
     let verdict = match report.problems.len() {
         0 => style.good("no problems"),

@@ -151,7 +151,7 @@ fn show(engine: &Engine, name: &str, context: &Context) -> Result<Exit> {
     let keys = config_keys(&schema);
     if !keys.is_empty() {
         text.push_str(&format!("\n{}\n", style.bold("config")));
-        text.push_str(&keys.render(style, context.screen.width()));
+        text.push_str(&keys.render(style, None));
     }
     context.screen.result(&text)?;
     Ok(Exit::Done)

@@ -14,6 +14,7 @@ pub mod schema;
 pub mod secret;
 pub mod show;
 pub mod validate;
+mod wording;
 
 use std::path::{Path, PathBuf};
 

@@ -29,6 +29,9 @@ pub struct Table {
 
 const GAP: &str = "  ";
 
+/// What the last column should have left of it, where other columns can be left out instead.
+const LAST_COLUMN: usize = 20;
+
 impl Cell {
     /// A cell in colour.
     pub fn painted(text: impl Into<String>, paint: fn(Style, &str) -> String) -> Self {
@@ -103,9 +106,18 @@ impl Table {
             .filter(|&column| self.cells(column).any(|cell| !cell.text.is_empty()))
             .collect();
         for name in &self.expendable {
-            let widths = used
-                .iter()
-                .map(|&column| self.column_width(column) + GAP.len());
+            let last = used.last().copied();
+            let widths = used.iter().map(|&column| {
+                let width = self.column_width(column);
+                // The last one can be cut.
+                let is_last = Some(column) == last;
+                GAP.len()
+                    + if is_last {
+                        width.min(LAST_COLUMN)
+                    } else {
+                        width
+                    }
+            });
             if max_width.is_none_or(|max| widths.sum::<usize>() <= max + GAP.len()) {
                 break;
             }

@@ -1,0 +1,135 @@
+//! Backups put together from made-up snapshots.
+
+use super::*;
+
+fn snapshot(second: i64, paths: &[&str], tags: &[&str]) -> (Id, Snapshot) {
+    let time = Time::from_nanoseconds(second * 1_000_000_000);
+    let id = Id::of(format!("{second}{paths:?}{tags:?}").as_bytes());
+    let json = serde_json::json!({
+        "time": time,
+        "tree": Id::of(b""),
+        "paths": paths,
+        "tags": tags,
+        "hostname": "host",
+    });
+    (id, serde_json::from_value(json).expect("a snapshot"))
+}
+
+fn run<'a>(id: &'a str, source: &'a str) -> Vec<&'a str> {
+    let all = [
+        "job:nightly",
+        "kind:incremental",
+        "run-sources:2",
+        "note:before: the move",
+    ];
+    let mut tags = all.to_vec();
+    tags.extend([id, source]);
+    tags
+}
+
+fn nas_and_offsite() -> Vec<Backup> {
+    group(vec![
+        (
+            "nas".into(),
+            vec![
+                snapshot(20, &["/media"], &run("run:abcd000000", "source:media")),
+                snapshot(21, &["/shop"], &run("run:abcd000000", "source:shop")),
+                snapshot(10, &["/home/a", "/etc"], &["restic-tag"]),
+            ],
+        ),
+        (
+            "offsite".into(),
+            vec![
+                snapshot(20, &["/media"], &run("run:abcd000000", "source:media")),
+                snapshot(30, &["/media"], &run("run:abce000000", "source:media")),
+            ],
+        ),
+    ])
+}
+
+#[test]
+fn snapshots_of_one_run_are_one_backup() {
+    let backups = nas_and_offsite();
+    let ids: Vec<_> = backups.iter().map(|backup| backup.short_id()).collect();
+    assert_eq!(ids[1..], ["abcd000000", "abce000000"]);
+    let backup = &backups[1];
+    assert_eq!(backup.destinations, ["nas", "offsite"]);
+    assert_eq!(backup.note.as_deref(), Some("before: the move"));
+    assert_eq!(backup.job.as_deref(), Some("nightly"));
+    let sources: Vec<_> = backup
+        .sources
+        .iter()
+        .map(|source| (source.source.as_str(), source.copies.len()))
+        .collect();
+    assert_eq!(sources, [("media", 2), ("shop", 1)]);
+}
+
+#[test]
+fn a_run_that_lacks_a_source_is_incomplete() {
+    let states: Vec<_> = nas_and_offsite()
+        .iter()
+        .map(|backup| backup.state)
+        .collect();
+    assert_eq!(
+        states,
+        [State::Complete, State::Complete, State::Incomplete]
+    );
+}
+
+#[test]
+fn a_snapshot_of_stock_restic_stands_for_itself() {
+    let backups = nas_and_offsite();
+    let foreign = &backups[0];
+    assert_eq!(
+        (foreign.job.as_deref(), foreign.kind.as_deref()),
+        (None, None)
+    );
+    assert_eq!(foreign.short_id().len(), 8);
+    assert_eq!(foreign.sources[0].source, "/home/a, /etc");
+}
+
+#[test]
+fn a_backup_is_found_by_the_beginning_of_its_id() {
+    let backups = nas_and_offsite();
+    let check = |name: &str, source: Option<&str>, expected: &str| {
+        let found = match find(&backups, name, source) {
+            Ok(backup) => backup.id.clone(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected, "{name} {source:?}");
+    };
+    check("abcd", None, "abcd000000");
+    check("ABCE0", None, "abce000000");
+    check("latest", None, "abce000000");
+    check("latest", Some("shop"), "abcd000000");
+    check(
+        "latest",
+        Some("nothing"),
+        "there is no backup of nothing yet",
+    );
+    check(
+        "abc",
+        None,
+        "'abc' is too short to name a backup: give 4 digits or more",
+    );
+    check("zzzz", None, "there is no backup 'zzzz'");
+    let snapshot = backups[0].sources[0].snapshot.to_string();
+    check(&snapshot[..8], None, &snapshot);
+}
+
+#[test]
+fn an_ambiguous_id_names_the_candidates() {
+    let backups = group(vec![(
+        "nas".into(),
+        vec![
+            snapshot(1, &["/a"], &["run:abcd111111"]),
+            snapshot(2, &["/a"], &["run:abcd222222"]),
+        ],
+    )]);
+    let error = find(&backups, "abcd", None).expect_err("two");
+    assert_eq!(error.to_string(), "'abcd' names 2 backups");
+    assert_eq!(
+        error.hint_text(),
+        Some("give more digits: abcd1111, abcd2222")
+    );
+}
