@@ -93,6 +93,15 @@ impl Error {
         self
     }
 
+    /// As [`on`](Self::on), where no nearer layer has named anything.
+    #[must_use]
+    pub fn or_on(self, subject: impl fmt::Display) -> Self {
+        match self.0.subject {
+            None => self.on(subject),
+            Some(_) => self,
+        }
+    }
+
     /// The next thing to try.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

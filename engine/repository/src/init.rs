@@ -103,7 +103,7 @@ fn remove_leftovers(destination: &dyn Destination) -> Result<()> {
     for (id, _) in object::list(destination, FileType::Key)?.objects {
         destination
             .delete(&FileType::Key.key(&id))
-            .map_err(|error| error.on(name))?;
+            .map_err(|error| error.or_on(format_args!("destination {name}")))?;
     }
     Ok(())
 }
@@ -115,5 +115,5 @@ fn put(destination: &dyn Destination, key: &str, content: impl Into<Bytes>) -> R
     };
     destination
         .put(key, &Body::of(content), options)
-        .map_err(|error| error.on(destination.name()))
+        .map_err(|error| error.or_on(format_args!("destination {}", destination.name())))
 }

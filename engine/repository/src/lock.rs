@@ -205,7 +205,9 @@ impl Shared {
                 let key = FileType::Lock.key(&state.id);
                 let found = self.repository.destination().stat(&key);
                 if found
-                    .map_err(|error| error.on(self.repository.name()))?
+                    .map_err(|error| {
+                        error.or_on(format_args!("destination {}", self.repository.name()))
+                    })?
                     .is_none()
                 {
                     state.lost = Some("was removed by somebody else");

@@ -30,7 +30,7 @@ pub(crate) fn save(
     };
     destination
         .put(&file_type.key(&id), &body, options)
-        .map_err(|error| error.on(destination.name()))?;
+        .map_err(|error| error.or_on(format_args!("destination {}", destination.name())))?;
     Ok(id)
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn load(destination: &dyn Destination, file_type: FileType, id: &Id) 
             .get(&file_type.key(id), 0, None)
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound => missing(name, file_type, id),
-                _ => error.on(name),
+                _ => error.or_on(format_args!("destination {name}")),
             })?;
         if Id::of(&content) == *id {
             return Ok(content);
@@ -61,7 +61,7 @@ pub(crate) fn load(destination: &dyn Destination, file_type: FileType, id: &Id) 
 pub(crate) fn list(destination: &dyn Destination, file_type: FileType) -> Result<Listing> {
     let found = destination
         .list(file_type.prefix())
-        .map_err(|error| error.on(destination.name()))?;
+        .map_err(|error| error.or_on(format_args!("destination {}", destination.name())))?;
     let mut listing = Listing::default();
     for object in found {
         let name = object.key.rsplit('/').next().unwrap_or_default();

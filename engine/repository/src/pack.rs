@@ -156,7 +156,8 @@ pub fn header_length(tail: &[u8], pack_size: u64) -> Result<usize> {
         .copied()
         .ok_or_else(|| Error::corrupted(format!("is too short: {pack_size} bytes")))?;
     let length = u32::from_le_bytes(trailer) as usize;
-    if length < OVERHEAD + ENTRY || length > MAX_HEADER || (length + TRAILER) as u64 > pack_size {
+    let possible = OVERHEAD + ENTRY..=MAX_HEADER;
+    if !possible.contains(&length) || (length + TRAILER) as u64 > pack_size {
         return Err(Error::corrupted(format!(
             "its header cannot be {length} bytes long in a pack of {pack_size} bytes"
         )));

@@ -37,7 +37,7 @@ impl Repository {
     pub fn exists(destination: &dyn Destination) -> Result<bool> {
         let config = destination
             .stat("config")
-            .map_err(|error| error.on(destination.name()))?;
+            .map_err(|error| error.or_on(format_args!("destination {}", destination.name())))?;
         Ok(config.is_some())
     }
 
@@ -52,7 +52,7 @@ impl Repository {
                 )
                 .hint(format!("strongroom init {name}")));
             }
-            sealed => sealed.map_err(|error| error.on(name))?,
+            sealed => sealed.map_err(|error| error.or_on(format_args!("destination {name}")))?,
         };
         let (key, key_id) = keys::unlock(&*destination, password)?;
         let json = key.open(&sealed).map_err(|error| {
@@ -155,7 +155,7 @@ impl Repository {
     pub fn delete(&self, file_type: FileType, id: &Id) -> Result<()> {
         self.destination
             .delete(&file_type.key(id))
-            .map_err(|error| error.on(self.name()))
+            .map_err(|error| error.or_on(format_args!("destination {}", self.name())))
     }
 
     /// The keys that open the repository, oldest first, and what is wrong with those that cannot be read.

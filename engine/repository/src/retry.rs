@@ -75,7 +75,7 @@ impl Retry {
     fn run<T>(&self, what: &str, mut operation: impl FnMut(u32) -> Result<T>) -> Result<T> {
         let mut attempt = 1;
         loop {
-            self.progress.check_cancelled()?;
+            // The first attempt is made even when the run is being cancelled: a lock has to be removed all the same.
             match operation(attempt) {
                 Err(error) if error.is_temporary() && attempt < self.policy.attempts => {
                     self.log(what, attempt, &error);

@@ -322,13 +322,38 @@ fn several_destinations_get_the_same_backup() {
     let both = vec![first.reopen(), second.reopen()];
     let mut source = Folder::new(&first.data());
     let (_, committed) = backup_to(both, &mut source, Kind::Incremental).expect("a backup");
-    assert_eq!(committed.len(), 2);
+    assert!(committed.len() == 2 && committed.iter().all(|target| target.snapshots.is_ok()));
     let restic = &Restic::installed()[0];
     for fixture in [&first, &second] {
         fixture.restic(restic, &["check", "--read-data"]);
         let dumped = fixture.dumped(restic, "/media/file");
         assert!(dumped == noise(20 << 20, 1), "the file differs");
     }
+}
+
+#[test]
+fn a_destination_that_fails_half_way_leaves_the_other_with_its_backup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), noise(60 << 20, 1)).expect("written");
+    let memory = || {
+        let destination = Arc::new(MemoryDestination::new("nas"));
+        let options = InitOptions {
+            password: PASSWORD,
+            ..InitOptions::default()
+        };
+        let repository = Repository::init(destination.clone(), options).expect("made");
+        (destination, Arc::new(repository))
+    };
+    let ((full, first), (_, second)) = (memory(), memory());
+    full.set_capacity(20 << 20);
+    let both = vec![first.clone(), second.clone()];
+    let mut source = Folder::new(folder.path());
+    let (_, committed) = backup_to(both, &mut source, Kind::Full).expect("one is left");
+    let error = committed[0].snapshots.as_ref().expect_err("no room");
+    assert_eq!(error.kind(), ErrorKind::OutOfSpace);
+    assert!(first.snapshots().expect("listed").good.is_empty());
+    assert!(committed[1].snapshots.is_ok());
+    assert_eq!(second.snapshots().expect("listed").good.len(), 1);
 }
 
 #[test]

@@ -41,6 +41,14 @@ impl Shared {
             .map_err(|_| no_workers())
     }
 
+    /// Fails once every target has failed. As long as one is left, the run goes on for that one.
+    pub(crate) fn ensure_some_target(&self) -> Result<()> {
+        match self.targets.first() {
+            Some(first) if self.targets.iter().all(Target::has_failed) => first.failure(),
+            _ => Ok(()),
+        }
+    }
+
     /// Fails once the run is cancelled or has failed.
     pub(crate) fn check(&self) -> Result<()> {
         self.failure.check()?;

@@ -72,13 +72,13 @@ struct Staged {
     counts: Counts,
 }
 
-/// The snapshots of one destination.
+/// What became of a backup at one destination.
 #[derive(Debug, Clone)]
 pub struct Committed {
     /// The destination.
     pub target: String,
-    /// For each source, in the order in which they were added.
-    pub snapshots: Vec<(String, Id)>,
+    /// The snapshot of each source, in the order in which they were added; or why this destination has none.
+    pub snapshots: Result<Vec<(String, Id)>>,
 }
 
 impl BackupSession {
@@ -164,36 +164,46 @@ impl BackupSession {
     }
 
     /// Makes everything durable, in the order that lets a kill at any moment lose at most this run: packs, index, snapshots.
+    ///
+    /// One result for each destination, in their order; an error where none has the backup.
     pub fn commit(mut self) -> Result<Vec<Committed>> {
         self.pipeline.stop();
         let shared = Arc::clone(&self.pipeline.shared);
         shared.failure.explain(shared.check())?;
         shared.progress.step("writing the index");
-        for target in &shared.targets {
-            target.finish_blobs().map_err(|error| name(error, target))?;
-        }
-        shared.progress.check_cancelled()?;
         let ended = Time::now();
-        shared
+        let committed: Vec<Committed> = shared
             .targets
             .iter()
-            .map(|target| {
-                let snapshots = self
-                    .staged
-                    .iter()
-                    .map(|staged| {
-                        let snapshot = staged.snapshot_with_summary(ended);
-                        let id = target.write_snapshot(&snapshot)?;
-                        Ok((staged.source.clone(), id))
-                    })
-                    .collect::<Result<_>>()
-                    .map_err(|error| name(error, target))?;
-                Ok(Committed {
-                    target: target.repository().name().to_owned(),
-                    snapshots,
-                })
+            .map(|target| Committed {
+                target: target.repository().name().to_owned(),
+                snapshots: self.commit_to(target, ended),
             })
-            .collect()
+            .collect();
+        match committed
+            .iter()
+            .find_map(|target| target.snapshots.as_ref().err())
+        {
+            Some(error) if committed.iter().all(|target| target.snapshots.is_err()) => {
+                Err(error.clone())
+            }
+            _ => Ok(committed),
+        }
+    }
+
+    fn commit_to(&self, target: &Target, ended: Time) -> Result<Vec<(String, Id)>> {
+        let commit = || -> Result<Vec<(String, Id)>> {
+            target.finish_blobs()?;
+            self.pipeline.shared.progress.check_cancelled()?;
+            let write = |staged: &Staged| {
+                let snapshot = staged.snapshot_with_summary(ended);
+                Ok((staged.source.clone(), target.write_snapshot(&snapshot)?))
+            };
+            self.staged.iter().map(write).collect()
+        };
+        commit().map_err(|error| {
+            error.or_on(format_args!("destination {}", target.repository().name()))
+        })
     }
 
     /// The newest backup of this source, as the first target has it.
@@ -437,11 +447,4 @@ fn own_directory(name: &str) -> Node {
     let now = FileTime::now();
     (directory.mtime, directory.atime, directory.ctime) = (now, now, now);
     directory
-}
-
-fn name(error: Error, target: &Target) -> Error {
-    match error.subject() {
-        None => error.on(format!("destination {}", target.repository().name())),
-        Some(_) => error,
-    }
 }

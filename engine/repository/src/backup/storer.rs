@@ -52,10 +52,14 @@ impl Storer {
     ) -> Result<Id> {
         let id = Id::of(content);
         let shared = Arc::clone(&self.shared);
+        shared.ensure_some_target()?;
         let mut stored = None;
         for (number, target) in shared.targets.iter().enumerate() {
             if target.claim(blob_type, &id) {
-                stored = Some(self.store_at(number, blob_type, id, content)?);
+                match self.store_at(number, blob_type, id, content) {
+                    Ok(packed_bytes) => stored = Some(packed_bytes),
+                    Err(error) => target.give_up(error),
+                }
             }
         }
         if let Some(packed_bytes) = stored {

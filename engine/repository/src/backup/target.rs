@@ -106,9 +106,26 @@ impl Target {
         self.index.contains(blob_type, id) || lock(&self.claimed).contains(&(blob_type, *id))
     }
 
-    /// True for exactly one caller where the blob is missing: that one has to store it.
+    /// Nothing more is sent here; the other targets go on.
+    pub(crate) fn give_up(&self, error: Error) {
+        self.uploads.failure.record(error);
+    }
+
+    /// Whether nothing more is sent here.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.uploads.failure.is_set()
+    }
+
+    /// Fails with what made the target fail.
+    pub(crate) fn failure(&self) -> Result<()> {
+        self.uploads.failure.explain(Ok(()))
+    }
+
+    /// True for exactly one caller where the blob is missing: that one has to store it. Never true once the target has failed.
     pub(crate) fn claim(&self, blob_type: BlobType, id: &Id) -> bool {
-        !self.index.contains(blob_type, id) && lock(&self.claimed).insert((blob_type, *id))
+        !self.has_failed()
+            && !self.index.contains(blob_type, id)
+            && lock(&self.claimed).insert((blob_type, *id))
     }
 
     /// A buffer for a new pack. Blocks while too many packs wait to be sent.
@@ -134,7 +151,7 @@ impl Target {
 
     /// Ends a pack and hands it to the upload threads. Blocks while they are busy.
     pub(crate) fn send(&self, pack: PackBuilder) -> Result<()> {
-        self.uploads.failure.explain(self.uploads.failure.check())?;
+        self.failure()?;
         let pack = pack.finish(self.repository().key())?;
         let sender = lock(&self.sender).clone();
         sender
@@ -158,7 +175,7 @@ impl Target {
             self.send(pack)?;
         }
         self.stop_uploads();
-        self.uploads.failure.explain(Ok(()))?;
+        self.failure()?;
         self.uploads.write_index(1)
     }
 

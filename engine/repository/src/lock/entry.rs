@@ -63,8 +63,12 @@ impl LockEntry {
 
     /// Whether its holder is gone: it was not refreshed for 30 minutes, or its process does not live on this host.
     pub fn is_stale(&self, situation: &Situation<'_>) -> bool {
-        self.age_seconds(situation.now) > STALE_AFTER_SECONDS
-            || (self.hostname == situation.hostname && !(situation.is_alive)(self.pid))
+        self.age_seconds(situation.now) > STALE_AFTER_SECONDS || self.is_dead(situation)
+    }
+
+    /// Whether its process was one of this host and does not live.
+    pub fn is_dead(&self, situation: &Situation<'_>) -> bool {
+        self.hostname == situation.hostname && !(situation.is_alive)(self.pid)
     }
 
     /// Seconds since it was refreshed; negative where the holder's clock runs ahead.

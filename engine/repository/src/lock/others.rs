@@ -53,6 +53,16 @@ pub fn remove_stale(repository: &Repository) -> Result<Vec<LockEntry>> {
     Ok(removed)
 }
 
+/// Removes what processes of this host left behind that were killed: restic would stop at it. One that is merely old is left to
+/// [`remove_stale`], because its holder may sleep on another machine. It does not matter if that fails.
+fn remove_dead(repository: &Repository, locks: &[(Id, LockEntry)]) {
+    for (id, lock) in locks {
+        if in_situation(|situation| lock.is_dead(situation)) {
+            let _ = repository.delete(FileType::Lock, id);
+        }
+    }
+}
+
 /// A lock that cannot be read says nothing of its holder. It keeps out who would delete, but no backup: it may lie there forever.
 pub(super) fn refuse_if_blocked(
     repository: &Repository,
@@ -60,6 +70,7 @@ pub(super) fn refuse_if_blocked(
     own: Option<&Id>,
 ) -> Result<()> {
     let locks = list(repository)?;
+    remove_dead(repository, &locks.good);
     let blocking =
         in_situation(|situation| entry::blocking(&locks.good, own, exclusive, situation).cloned());
     if let Some(lock) = blocking {

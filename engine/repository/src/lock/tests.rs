@@ -166,7 +166,7 @@ fn a_lock_that_could_not_be_refreshed_is_lost_before_others_pass_it_over() {
 }
 
 #[test]
-fn the_lock_of_a_dead_process_is_removed_on_request_only() {
+fn the_lock_of_a_dead_process_is_removed_by_the_next() {
     let (_, repository) = repository();
     let mut ended = std::process::Command::new("true").spawn().expect("runs");
     let pid = ended.id().into();
@@ -175,13 +175,29 @@ fn the_lock_of_a_dead_process_is_removed_on_request_only() {
         pid,
         ..LockEntry::here(Time::now(), true)
     };
-    let id = repository
+    repository
         .save_json(FileType::Lock, &dead)
         .expect("is saved");
 
     let lock = Lock::acquire(&repository, true, timing()).expect("is not kept out");
+    assert_eq!(locks_of(&repository), [lock.id()]);
+}
+
+#[test]
+fn an_old_lock_of_another_host_is_removed_on_request_only() {
+    let (_, repository) = repository();
+    let old = LockEntry {
+        time: "2026-01-01T12:00:00Z".parse().expect("a time"),
+        hostname: "elsewhere".into(),
+        ..LockEntry::here(Time::now(), true)
+    };
+    let id = repository
+        .save_json(FileType::Lock, &old)
+        .expect("is saved");
+
+    let lock = Lock::acquire(&repository, true, timing()).expect("is not kept out");
     assert!(locks_of(&repository).contains(&id));
-    assert_eq!(remove_stale(&repository).expect("works"), [dead]);
+    assert_eq!(remove_stale(&repository).expect("works"), [old]);
     assert_eq!(locks_of(&repository), [lock.id()]);
 }
 

@@ -121,7 +121,7 @@ pub fn run(
     }
     progress.check_cancelled()?;
     if !repositories.is_empty() {
-        match run_into(&repositories, job, request, progress, &mut result.reports) {
+        match run_into(&repositories, job, request, progress, &mut result) {
             Ok(backup) => result.backup = backup,
             Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => result.errors.push(error),
@@ -136,7 +136,7 @@ fn run_into(
     job: PreparedJob,
     request: &BackupRequest,
     progress: &Arc<Progress>,
-    reports: &mut Vec<SourceReport>,
+    result: &mut JobResult,
 ) -> Result<Option<Backup>> {
     let run = RunInfo {
         run: id::generate()?,
@@ -155,9 +155,15 @@ fn run_into(
             method: prepared.method,
             kind: request.kind,
         };
-        reports.push(session.add(&info, &mut *prepared.source)?);
+        result
+            .reports
+            .push(session.add(&info, &mut *prepared.source)?);
     }
     let committed = session.commit()?;
+    let failures = committed
+        .iter()
+        .filter_map(|target| target.snapshots.as_ref().err());
+    result.errors.extend(failures.cloned());
     read_back(repositories, &committed)
 }
 
@@ -168,11 +174,10 @@ fn read_back(repositories: &[Arc<Repository>], committed: &[Committed]) -> Resul
         let repository = repositories
             .iter()
             .find(|repository| repository.name() == target.target);
-        let Some(repository) = repository else {
+        let (Some(repository), Ok(snapshots)) = (repository, &target.snapshots) else {
             continue;
         };
-        let snapshots = target
-            .snapshots
+        let snapshots = snapshots
             .iter()
             .map(|(_, id)| Ok((*id, Snapshot::load(repository, id)?)))
             .collect::<Result<Vec<_>>>()?;
