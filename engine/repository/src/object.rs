@@ -113,7 +113,9 @@ fn remedy(file_type: FileType) -> &'static str {
         FileType::Pack => {
             "a check names the backups that need it; the next backup stores again what the source still has"
         }
-        FileType::Index => "`restic repair index` makes the index anew from the packs",
+        FileType::Index => {
+            "`restic repair index` (`restic rebuild-index` before restic 0.16) makes the index anew from the packs"
+        }
         FileType::Snapshot => "the other backups do not need it",
         FileType::Lock => "it can be deleted when nobody works in the repository",
     }
