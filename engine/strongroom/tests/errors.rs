@@ -431,7 +431,7 @@ fn a_damaged_index_is_named() {
         1,
         &format!(
             "error: nas: index {} is damaged: its content does not match its name\n\
-             hint: `restic repair index` makes the index anew from the packs",
+             hint: `restic repair index` (`restic rebuild-index` before restic 0.16) makes the index anew from the packs",
             &id[..8]
         ),
     );
