@@ -15,11 +15,19 @@ use crate::workspace::{Workspace, say};
 /// A program, and Debian's package that brings it.
 type Need = (&'static str, &'static str);
 
-/// What tests cannot do without.
-const FOR_TESTS: [Need; 3] = [
+/// What tests start, beside what every Debian has because it is essential there (such as `cp`, `diff`, `tar` and `setpriv`, which are named
+/// all the same where other systems may lack them).
+const FOR_TESTS: [Need; 10] = [
     ("restic", "restic"),
-    ("getfattr", "attr"),
-    ("getfacl", "acl"),
+    ("setfattr", "attr"),
+    ("setfacl", "acl"),
+    ("git", "git"),
+    ("strace", "strace"),
+    ("mount", "mount"),
+    ("kill", "procps"),
+    ("setpriv", "util-linux"),
+    ("diff", "diffutils"),
+    ("tar", "tar"),
 ];
 
 /// What benchmarks compare with, beside rustic, which Debian does not have.

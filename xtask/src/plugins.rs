@@ -32,6 +32,20 @@ pub(crate) fn build_folder(workspace: &Workspace) -> PathBuf {
     workspace.target("plugins-build")
 }
 
+/// The names of the packages in the plugins' workspace, the one for their authors among them.
+pub(crate) fn packages(workspace: &Workspace) -> Result<BTreeSet<String>> {
+    let mut packages = BTreeSet::new();
+    for folder in files(&workspace.root().join("plugins"))? {
+        let manifest = folder.join("Cargo.toml");
+        if manifest.exists() {
+            let text = fs::read_to_string(&manifest)
+                .map_err(|e| Error::io("cannot read", &manifest, &e))?;
+            packages.extend(name_in("[package]", &text).map(str::to_owned));
+        }
+    }
+    Ok(packages)
+}
+
 fn build_components(workspace: &Workspace, source: &Path, name: &str) -> Result<PathBuf> {
     toolchain::ensure(workspace)?;
     let _lock = workspace.lock(name)?;
@@ -104,23 +118,26 @@ fn components(workspace: &Path) -> Result<Vec<Component>> {
 
 /// What a crate's library is called: the `name` of `[lib]`, else that of `[package]`, with cargo's underscores.
 fn library_name(manifest: &str) -> Option<String> {
-    let mut section = "";
-    let (mut package, mut library) = (None, None);
+    let name = name_in("[lib]", manifest).or_else(|| name_in("[package]", manifest));
+    Some(name?.replace('-', "_"))
+}
+
+/// The `name` in a section of a `Cargo.toml`.
+fn name_in<'a>(section: &str, manifest: &'a str) -> Option<&'a str> {
+    let mut current = "";
     for line in manifest.lines().map(str::trim) {
         if line.starts_with('[') {
-            section = line;
+            current = line;
         }
-        let value = line
+        let name = line
             .split_once('=')
-            .filter(|(key, _)| key.trim() == "name")
+            .filter(|(key, _)| current == section && key.trim() == "name")
             .and_then(|(_, value)| value.trim().split('"').nth(1));
-        match (section, value) {
-            ("[package]", Some(name)) => package = Some(name),
-            ("[lib]", Some(name)) => library = Some(name),
-            _ => {}
+        if name.is_some() {
+            return name;
         }
     }
-    Some(library.or(package)?.replace('-', "_"))
+    None
 }
 
 fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {

@@ -5,6 +5,7 @@
 //! Tests find programs through the environment: `STRONGROOM_TEST_RESTIC` holds the paths of every restic, separated by `:`, oldest first. A test
 //! that cannot do an optional part of its work here appends a line with its name and the reason to the file `STRONGROOM_TEST_SKIPPED`.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -33,28 +34,27 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCod
     let skipped_file = workspace.target_folder("xtask")?.join("skipped");
     fs::write(&skipped_file, "").map_err(|e| Error::io("cannot write", &skipped_file, &e))?;
 
-    let chosen = chooses_packages(arguments);
+    let chosen = Chosen::of(arguments, &plugins::packages(workspace)?);
     let mut total = Total::default();
     let mut failed = Vec::new();
-    let mut cargo = workspace.cargo();
-    cargo.args(["test", "--no-fail-fast"]);
-    if !chosen {
-        cargo.arg("--workspace");
-    }
-    cargo
-        .args(arguments)
-        .env("STRONGROOM_TEST_RESTIC", &restic)
-        .env("STRONGROOM_TEST_SKIPPED", &skipped_file);
-    say("cargo test, of the workspace");
-    if !test(&mut cargo, &mut total)? {
-        failed.push("the workspace");
+    if let Some(arguments) = &chosen.workspace {
+        let mut cargo = workspace.cargo();
+        cargo
+            .args(["test", "--no-fail-fast"])
+            .args(arguments)
+            .env("STRONGROOM_TEST_RESTIC", &restic)
+            .env("STRONGROOM_TEST_SKIPPED", &skipped_file);
+        say("cargo test, of the workspace");
+        if !test(&mut cargo, &mut total)? {
+            failed.push("the workspace");
+        }
     }
     // The plugins are a workspace of their own; their tests run on the host.
-    if !chosen {
+    if let Some(arguments) = &chosen.plugins {
         let mut cargo = workspace.cargo();
         cargo
             .current_dir(workspace.root().join("plugins"))
-            .args(["test", "--workspace", "--no-fail-fast", "--target-dir"])
+            .args(["test", "--no-fail-fast", "--target-dir"])
             .arg(plugins::build_folder(workspace))
             .args(arguments);
         say("cargo test, of the plugins");
@@ -136,10 +136,62 @@ fn test(cargo: &mut Command, total: &mut Total) -> Result<bool> {
     Ok(child.wait().map_err(|error| failed(&error))?.success())
 }
 
-fn chooses_packages(arguments: &[String]) -> bool {
-    let ours = arguments.iter().take_while(|argument| *argument != "--");
-    ours.into_iter()
-        .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
+/// The arguments for `cargo test` in each of the two workspaces; none where nothing in it was asked for.
+#[derive(Debug, PartialEq)]
+struct Chosen {
+    workspace: Option<Vec<String>>,
+    plugins: Option<Vec<String>>,
+}
+
+impl Chosen {
+    /// Every `-p NAME` goes to the workspace that has the package, `plugins` being the names of the plugins'; everything else goes to both.
+    fn of(arguments: &[String], plugins: &BTreeSet<String>) -> Self {
+        let mut common = Vec::new();
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            if argument == "--" {
+                common.push(argument.clone());
+                common.extend(rest.by_ref().cloned());
+            } else if let Some(name) = package_in(argument) {
+                let name = match name {
+                    "" => rest.next().map_or("", String::as_str),
+                    name => name,
+                };
+                let packages = if plugins.contains(name) {
+                    &mut theirs
+                } else {
+                    &mut ours
+                };
+                packages.push(format!("--package={name}"));
+            } else {
+                common.push(argument.clone());
+            }
+        }
+        if ours.is_empty() && theirs.is_empty() {
+            ours.push("--workspace".to_owned());
+            theirs.push("--workspace".to_owned());
+        }
+        let with_common = |packages: Vec<String>| {
+            (!packages.is_empty()).then(|| packages.into_iter().chain(common.clone()).collect())
+        };
+        Self {
+            workspace: with_common(ours),
+            plugins: with_common(theirs),
+        }
+    }
+}
+
+/// What an argument chooses: empty where the name is the next argument, none where it chooses nothing.
+fn package_in(argument: &str) -> Option<&str> {
+    let name = argument
+        .strip_prefix("--package")
+        .or_else(|| argument.strip_prefix("-p"))?;
+    match (name.strip_prefix('='), argument.starts_with("--")) {
+        (Some(name), _) => Some(name),
+        (None, true) => name.is_empty().then_some(name),
+        (None, false) => Some(name),
+    }
 }
 
 #[cfg(test)]
@@ -167,15 +219,36 @@ mod tests {
     }
 
     #[test]
-    fn only_a_package_before_the_dashes_chooses_packages() {
+    fn a_package_is_looked_for_in_the_workspace_that_has_it() {
         #[track_caller]
-        fn check(arguments: &[&str], chosen: bool) {
-            let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-            assert_eq!(chooses_packages(&arguments), chosen, "{arguments:?}");
+        fn check(arguments: &str, workspace: Option<&str>, plugins: Option<&str>) {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+            let known = BTreeSet::from(["volume".to_owned()]);
+            let arguments: Vec<String> = words(arguments);
+            let chosen = Chosen {
+                workspace: workspace.map(words),
+                plugins: plugins.map(words),
+            };
+            assert_eq!(Chosen::of(&arguments, &known), chosen, "{arguments:?}");
         }
-        check(&[], false);
-        check(&["a_test", "--", "-p"], false);
-        check(&["-p", "xtask"], true);
-        check(&["--package=xtask"], true);
+        let all = "--workspace a_test -- -p volume";
+        check("a_test -- -p volume", Some(all), Some(all));
+        check("-p xtask a_test", Some("--package=xtask a_test"), None);
+        check("--package=volume", None, Some("--package=volume"));
+        check(
+            "-pvolume -- --nocapture",
+            None,
+            Some("--package=volume -- --nocapture"),
+        );
+        check(
+            "--package volume -p=xtask --release",
+            Some("--package=xtask --release"),
+            Some("--package=volume --release"),
+        );
+        check(
+            "--packages",
+            Some("--workspace --packages"),
+            Some("--workspace --packages"),
+        );
     }
 }
