@@ -53,13 +53,26 @@ fn is_written_too(path: &str, capabilities: &[Capability]) -> bool {
 
 /// Symbolic links are resolved here, once: the grant means the directory that the path names now.
 fn open_directory(path: &str) -> Result<std::path::PathBuf> {
-    let cannot = |error| Error::io(format!("cannot open {path}"), error);
+    let cannot = |error: std::io::Error| {
+        let kind = error.kind();
+        let error = Error::io(format!("cannot open {path}"), error);
+        match kind {
+            std::io::ErrorKind::NotFound => {
+                error.hint("correct the path, or mount what belongs there")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                error.hint("run as a user who may read it, or change its mode")
+            }
+            _ => error,
+        }
+    };
     let real = normalise(path)?.canonicalize().map_err(cannot)?;
     if !real.metadata().map_err(cannot)?.is_dir() {
         return Err(Error::new(
             ErrorKind::InvalidConfig,
             format!("{path} is no directory"),
-        ));
+        )
+        .hint("name the directory that holds it"));
     }
     // A handle on a directory can be had without the right to read it; say so now rather than in the middle of a run.
     real.read_dir().map_err(cannot)?;

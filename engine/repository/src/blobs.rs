@@ -11,7 +11,7 @@ use crate::file::FileType;
 use crate::id::Id;
 use crate::index::{Index, Location};
 use crate::repository::Repository;
-use crate::tree::Tree;
+use crate::tree::{Node, Tree};
 use crate::{Error, ErrorKind, Result};
 
 /// Ranges begin at multiples of this and are twice as long, so that no blob of a tree is likely to lie across two.
@@ -69,6 +69,21 @@ impl BlobReader {
             .on(self.subject())
             .hint(format!("run `strongroom check {}`", self.repository.name()))
         })
+    }
+
+    /// Fails where a blob of a file is missing, or where they do not add up to the file's size.
+    pub fn check_content(&self, node: &Node) -> Result<()> {
+        let mut length = 0;
+        for id in node.content.iter().flatten() {
+            length += u64::from(self.locate(BlobType::Data, id)?.blob.plain_length());
+        }
+        if length != node.size {
+            return Err(Error::corrupted(format!(
+                "has {length} bytes of content where its entry says {}",
+                node.size
+            )));
+        }
+        Ok(())
     }
 
     /// The plain content of a blob.

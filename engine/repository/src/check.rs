@@ -14,7 +14,8 @@ use crate::lock::Lock;
 use crate::pack;
 use crate::progress::Progress;
 use crate::repository::Repository;
-use crate::tree::{NodeType, Tree};
+use crate::snapshot::Snapshots;
+use crate::tree::{Node, NodeType, Tree};
 use crate::{Error, ErrorKind, Result, parallel};
 
 /// How thoroughly to check.
@@ -54,20 +55,22 @@ pub struct CheckReport {
     pub bytes_read: u64,
 }
 
-/// Checks `repository` under a shared lock.
+/// Checks `repository` under a shared lock, where one can be written.
 pub fn check(
     repository: &Arc<Repository>,
     options: CheckOptions,
     progress: &Progress,
 ) -> Result<CheckReport> {
-    let lock = Lock::shared(repository)?;
+    let lock = Lock::for_reading(repository, progress)?;
     let mut check = Check::begin(repository, progress)?;
     check.compare_packs()?;
     check.follow_snapshots()?;
     if let Some(percent) = options.read_data {
         check.read_packs(percent)?;
     }
-    lock.ensure_held()?;
+    if let Some(lock) = lock {
+        lock.ensure_held()?;
+    }
     Ok(check.finish())
 }
 
@@ -80,6 +83,7 @@ struct Seen {
 struct Check<'a> {
     repository: &'a Arc<Repository>,
     progress: &'a Progress,
+    snapshots: Snapshots,
     index: Arc<Index>,
     /// Sizes of the packs that are there.
     packs: HashMap<Id, u64>,
@@ -88,6 +92,8 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn begin(repository: &'a Arc<Repository>, progress: &'a Progress) -> Result<Self> {
+        // In this order, because others may add backups meanwhile: what a snapshot names is in the index that is loaded after it.
+        let snapshots = repository.snapshots()?;
         let index = Arc::new(Index::load(repository, progress)?);
         progress.step("listing packs");
         let packs: HashMap<Id, u64> = repository.list(FileType::Pack)?.into_iter().collect();
@@ -100,6 +106,7 @@ impl<'a> Check<'a> {
         Ok(Self {
             repository,
             progress,
+            snapshots,
             index,
             packs,
             report,
@@ -153,7 +160,7 @@ impl<'a> Check<'a> {
     /// Every tree of every snapshot must be readable, and every blob that it names be in the index.
     fn follow_snapshots(&mut self) -> Result<()> {
         self.progress.step("checking snapshots and trees");
-        let snapshots = self.repository.snapshots()?;
+        let snapshots = std::mem::take(&mut self.snapshots);
         for (id, error) in snapshots.problems {
             self.problem(format!("snapshot {}", id.short()), error.message());
         }
@@ -199,6 +206,12 @@ impl<'a> Check<'a> {
                     self.problem(snapshot, message);
                 }
             }
+            if let Some(length) = self.content_length(&node)
+                && length != node.size
+            {
+                let message = format!("{path}: {length} bytes where {} are expected", node.size);
+                self.problem(snapshot, message);
+            }
             match (node.node_type, node.subtree) {
                 (NodeType::Dir, Some(subtree)) => open.push((subtree, path)),
                 (NodeType::Dir, None) => {
@@ -207,6 +220,19 @@ impl<'a> Check<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Bytes of a file's blobs; `None` where one is missing, which is a finding of its own, and for what is no file.
+    fn content_length(&self, node: &Node) -> Option<u64> {
+        let blobs = node.content.iter().flatten();
+        let lengths = blobs.map(|id| self.index.get(BlobType::Data, id).map(|it| it.blob));
+        (node.node_type == NodeType::File)
+            .then(|| {
+                lengths
+                    .map(|blob| blob.map(|it| u64::from(it.plain_length())))
+                    .sum()
+            })
+            .flatten()
     }
 
     /// Reads packs in full: their name, their header, and every blob.

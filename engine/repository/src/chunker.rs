@@ -91,22 +91,10 @@ impl Chunker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::noise;
 
     fn chunker() -> Chunker {
         Chunker::new(Polynomial::new(0x003D_A335_8B4D_C173).expect("irreducible"))
-    }
-
-    /// Xorshift: the same bytes on every machine.
-    fn noise(length: usize, mut seed: u64) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 8);
-        while bytes.len() < length {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            bytes.extend_from_slice(&seed.to_le_bytes());
-        }
-        bytes.truncate(length);
-        bytes
     }
 
     fn chunks(mut data: &[u8]) -> Vec<&[u8]> {

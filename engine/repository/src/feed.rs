@@ -79,6 +79,10 @@ impl Feed for SnapshotFeed {
 
     fn open(&self, path: &str) -> Result<Box<dyn Reader>> {
         let node = self.contents.find(path)?;
+        self.contents
+            .reader()
+            .check_content(&node)
+            .map_err(|error| error.on(path))?;
         let content = node.content.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "is no regular file of this backup").on(path)
         })?;

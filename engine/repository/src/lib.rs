@@ -25,6 +25,7 @@ pub mod identity;
 pub mod index;
 pub mod init;
 pub mod keys;
+mod links;
 pub mod lock;
 pub mod metadata;
 pub mod object;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::file::FileType;
 use crate::id::Id;
+use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::time::Time;
 use crate::{Error, ErrorKind, Result};
@@ -70,6 +71,24 @@ impl Lock {
     /// Work may begin at once: whether somebody came at the same moment is looked at when [`ensure_held`](Self::ensure_held) is first asked.
     pub fn shared(repository: &Arc<Repository>) -> Result<Self> {
         Self::acquire(repository, false, TIMING)
+    }
+
+    /// For reading alone: a backup on a medium that cannot be written must still be restorable. `None`, after a warning, where no lock can
+    /// be written. Fails with [`ErrorKind::Locked`] as [`shared`](Self::shared) does.
+    pub fn for_reading(repository: &Arc<Repository>, progress: &Progress) -> Result<Option<Self>> {
+        match Self::shared(repository) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if matches!(error.kind(), ErrorKind::Locked | ErrorKind::Cancelled) => {
+                Err(error)
+            }
+            Err(error) => {
+                progress.warn(format!(
+                    "reading {} without a lock, because none can be written: {error}",
+                    repository.name()
+                ));
+                Ok(None)
+            }
+        }
     }
 
     /// For deleting. Fails with [`ErrorKind::Locked`] while anybody is at work.

@@ -21,6 +21,9 @@ pub const MAX_HEADER: usize = 16 * 1024 * 1024;
 const ENTRY: usize = 1 + 4 + 32;
 const COMPRESSED_ENTRY: usize = ENTRY + 4;
 
+/// restic keeps lists of packs far below the limit that it enforces on reading; so do we.
+const MAX_BLOBS: usize = MAX_HEADER / COMPRESSED_ENTRY / 4;
+
 /// A pack in the making.
 pub struct PackBuilder {
     buffer: Buffer,
@@ -52,8 +55,7 @@ impl PackBuilder {
 
     /// Whether it should be sent.
     pub fn is_full(&self) -> bool {
-        // restic keeps lists of packs far below the limit that it enforces on reading.
-        self.buffer.len() >= TARGET_SIZE || self.blobs.len() >= MAX_HEADER / COMPRESSED_ENTRY / 4
+        self.buffer.len() >= TARGET_SIZE || self.blobs.len() >= MAX_BLOBS
     }
 
     /// Encrypts `content`, the plain or compressed bytes of a blob, and appends it. Returns the encrypted bytes.
@@ -91,6 +93,12 @@ impl PackBuilder {
             ..*blob
         }));
         Ok(())
+    }
+
+    /// Whether the blobs of `other` still fit.
+    pub fn has_room_for(&self, other: &Self) -> bool {
+        self.buffer.len() + other.buffer.len() <= TARGET_SIZE
+            && self.blobs.len() + other.blobs.len() <= MAX_BLOBS
     }
 
     /// Bytes so far.

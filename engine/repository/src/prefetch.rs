@@ -16,6 +16,8 @@ use crate::{Error, ErrorKind, Result};
 /// Bytes of a pack that are asked for at once, and blobs in them.
 const READ_SIZE: u64 = 4 * 1024 * 1024;
 const READ_BLOBS: usize = 256;
+/// Plain bytes that a range may become: a range of zeros is tiny, and its content is not.
+const READ_CONTENT: u64 = 16 * 1024 * 1024;
 /// Two blobs with a smaller gap between them come with one read.
 const MAX_GAP: u64 = 128 * 1024;
 const THREADS: usize = 4;
@@ -26,6 +28,8 @@ pub(crate) struct Range {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) blobs: Vec<Location>,
+    /// Plain bytes of the blobs.
+    content: u64,
 }
 
 impl Range {
@@ -35,6 +39,7 @@ impl Range {
             pack: location.pack,
             start,
             end,
+            content: u64::from(location.blob.plain_length()),
             blobs: vec![location],
         }
     }
@@ -46,11 +51,13 @@ impl Range {
             && start >= self.start
             && start <= self.end + MAX_GAP
             && end.max(self.end) - self.start <= READ_SIZE
-            && self.blobs.len() < READ_BLOBS;
+            && self.blobs.len() < READ_BLOBS
+            && self.content + u64::from(location.blob.plain_length()) <= READ_CONTENT;
         if !fits {
             return Some(location);
         }
         self.end = self.end.max(end);
+        self.content += u64::from(location.blob.plain_length());
         self.blobs.push(location);
         None
     }
@@ -73,6 +80,7 @@ pub(crate) struct Prefetch<I> {
     under_way: VecDeque<Receiver<Contents>>,
     ready: VecDeque<Vec<u8>>,
     threads: Vec<JoinHandle<()>>,
+    failed: Option<Error>,
 }
 
 impl<I: Iterator<Item = Result<Id>>> Prefetch<I> {
@@ -93,6 +101,7 @@ impl<I: Iterator<Item = Result<Id>>> Prefetch<I> {
             under_way: VecDeque::new(),
             ready: VecDeque::new(),
             threads,
+            failed: None,
         }
     }
 
@@ -143,8 +152,16 @@ impl<I: Iterator<Item = Result<Id>>> Prefetch<I> {
 impl<I: Iterator<Item = Result<Id>>> Iterator for Prefetch<I> {
     type Item = Result<Vec<u8>>;
 
+    /// After an error there is nothing but that error: what follows a gap must not pass for the rest.
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_content().transpose()
+        if let Some(error) = &self.failed {
+            return Some(Err(error.clone()));
+        }
+        let next = self.next_content();
+        if let Err(error) = &next {
+            self.failed = Some(error.clone());
+        }
+        next.transpose()
     }
 }
 

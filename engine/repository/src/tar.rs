@@ -1,6 +1,6 @@
-//! A volume as one tar archive, written as a stream: `manifest.json` first, then everything in path order.
+//! A volume as one tar archive, written as a stream: `manifest.json` first, then everything in path order below a folder named after the
+//! source. Sockets, which no archive can hold, are left out.
 
-use std::collections::HashMap;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contents::{Contents, Found};
 use crate::id::{Id, hex};
+use crate::links::HardLinks;
 use crate::prefetch::Prefetch;
 use crate::progress::Progress;
 use crate::source::Summary;
@@ -46,17 +47,15 @@ pub fn write_tar(contents: &Contents, out: impl Write, progress: &Progress) -> R
     progress.expect(Some(expected.bytes), Some(expected.files));
     let mut archive = Archive {
         builder: Builder::new(BufWriter::with_capacity(1 << 20, out)),
-        links: HashMap::new(),
+        links: HardLinks::default(),
         content: Content::new(contents),
+        contents,
     };
     archive.manifest(&mut manifest)?;
     let mut summary = Summary::default();
-    for found in contents.walk(contents.root().clone()) {
+    for found in members(contents) {
         progress.check_cancelled()?;
         let found = found?;
-        if found.path.is_empty() {
-            continue;
-        }
         archive
             .member(&found)
             .map_err(|error| error.on(lossy(&found.path)))?;
@@ -73,6 +72,32 @@ pub fn write_tar(contents: &Contents, out: impl Write, progress: &Progress) -> R
         .flush()
         .map_err(written)?;
     Ok(summary)
+}
+
+/// All that goes into the archive: the source's directory under its own name, so that nothing in it is taken for the manifest.
+fn members(contents: &Contents) -> impl Iterator<Item = Result<Found>> {
+    let name = match contents.manifest() {
+        Some(manifest) => manifest.source.clone(),
+        None => format!("snapshot-{}", contents.id().short()),
+    };
+    contents
+        .walk(contents.root().clone())
+        .filter_map(move |found| match found {
+            Err(error) => Some(Err(error)),
+            Ok(found) => match found.node.node_type {
+                NodeType::Socket | NodeType::Irregular => None,
+                _ => {
+                    let path = match found.path.as_slice() {
+                        [] => name.clone().into_bytes(),
+                        below => [name.as_bytes(), below].join(&b'/'),
+                    };
+                    Some(Ok(Found {
+                        path,
+                        node: found.node,
+                    }))
+                }
+            },
+        })
 }
 
 fn write_manifest(
@@ -92,12 +117,9 @@ fn write_manifest(
     let mut summary = Summary::default();
     write!(writer, "{},\"files\":[", head.trim_end_matches('}')).map_err(write_error)?;
     let mut separator = "\n";
-    for found in contents.walk(contents.root().clone()) {
+    for found in members(contents) {
         progress.check_cancelled()?;
         let Found { path, node } = found?;
-        if path.is_empty() {
-            continue;
-        }
         let sha256 = match node.content.as_deref() {
             None => None,
             Some([]) => Some(Id::of(b"").to_string()),
@@ -227,14 +249,14 @@ impl Read for Content {
     }
 }
 
-struct Archive<W: Write> {
+struct Archive<'c, W: Write> {
+    contents: &'c Contents,
     builder: Builder<W>,
-    /// Where the first link to an inode went.
-    links: HashMap<(u64, u64), Vec<u8>>,
+    links: HardLinks,
     content: Content,
 }
 
-impl<W: Write> Archive<W> {
+impl<W: Write> Archive<'_, W> {
     fn manifest(&mut self, file: &mut (impl Read + Seek)) -> Result<()> {
         let append = |builder: &mut Builder<W>| {
             let size = file.seek(io::SeekFrom::End(0))?;
@@ -252,7 +274,8 @@ impl<W: Write> Archive<W> {
     fn member(&mut self, found: &Found) -> Result<()> {
         let node = &found.node;
         let chunks = node.content.as_ref().map_or(0, Vec::len);
-        let linked = self.first_link(found);
+        self.contents.reader().check_content(node)?;
+        let linked = self.links.first(&found.path, node).map(<[u8]>::to_vec);
         let append = |archive: &mut Self| {
             let mut header = header_of(node);
             archive.extensions(node)?;
@@ -270,7 +293,6 @@ impl<W: Write> Archive<W> {
                         .builder
                         .append_link(&mut header, path, path_of(&node.linktarget))
                 }
-                NodeType::Socket | NodeType::Irregular => Ok(()),
                 _ => {
                     archive.content.begin(chunks);
                     let content = (&mut archive.content).take(node.size);
@@ -284,20 +306,6 @@ impl<W: Write> Archive<W> {
         } else {
             Ok(())
         }
-    }
-
-    /// Where the archive holds this file already under another name.
-    fn first_link(&mut self, found: &Found) -> Option<Vec<u8>> {
-        let node = &found.node;
-        if node.links < 2 || node.node_type != NodeType::File {
-            return None;
-        }
-        let key = (node.device_id, node.inode);
-        let first = self.links.get(&key).cloned();
-        if first.is_none() {
-            self.links.insert(key, found.path.clone());
-        }
-        first
     }
 
     /// What the classic header cannot say: nanoseconds and extended attributes.

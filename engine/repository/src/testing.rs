@@ -1,9 +1,11 @@
-//! For tests: destinations in memory, whose operations can be made to fail, and over a folder; and the real restic, which looks there.
+//! For tests: content for files; destinations in memory, whose operations can be made to fail, and over a folder; and the real restic, which looks there.
 
 mod directory;
+mod files;
 mod memory;
 mod restic;
 
 pub use directory::DirectoryDestination;
+pub use files::{assert_same_files, noise};
 pub use memory::{Call, Fault, MemoryDestination, Operation};
 pub use restic::Restic;

@@ -4,10 +4,9 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use common::{Fixture, noise};
-use strongroom_repository::testing::Restic;
+use strongroom_repository::testing::{Restic, assert_same_files};
 
 /// Files of all sizes: empty, one chunk, several, compressible, all zeros, doubled.
 fn fill(data: &Path) {
@@ -28,20 +27,6 @@ fn fill(data: &Path) {
     }
 }
 
-fn assert_same(left: &Path, right: &Path) {
-    let output = Command::new("diff")
-        .arg("-r")
-        .arg(left)
-        .arg(right)
-        .output()
-        .expect("diff runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-}
-
 #[test]
 fn restic_checks_and_restores_what_we_wrote() {
     let fixture = Fixture::new();
@@ -56,7 +41,7 @@ fn restic_checks_and_restores_what_we_wrote() {
             restic,
             &["restore", "latest", "--target", &target.to_string_lossy()],
         );
-        assert_same(&fixture.data(), &target.join("media"));
+        assert_same_files(&fixture.data(), &target.join("media"));
     }
 }
 
@@ -98,5 +83,5 @@ fn only_what_changed_is_stored_again() {
         &restic,
         &["restore", "latest", "--target", &target.to_string_lossy()],
     );
-    assert_same(&fixture.data(), &target.join("media"));
+    assert_same_files(&fixture.data(), &target.join("media"));
 }

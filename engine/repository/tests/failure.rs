@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Fixture, Folder, PASSWORD, backup_to, noise};
+use strongroom_repository::backup::{BackupSession, RunInfo, SourceInfo};
 use strongroom_repository::source::{
     Attributes, Begun, Entry, Feed, Kind, Outcome, RestoreRequest, Sink, Source,
 };
 use strongroom_repository::testing::{Fault, MemoryDestination, Operation, Restic};
-use strongroom_repository::{Error, ErrorKind, FileType, InitOptions, Repository, Result};
+use strongroom_repository::{
+    Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
+};
 
 /// A source that does what it is told.
 struct Scripted<F>(F);
@@ -380,6 +383,37 @@ fn a_file_that_keeps_changing_is_marked() {
     });
     assert_eq!(report.changed, ["log"]);
     assert!(report.unreadable.is_empty());
+    fixture.restic(&Restic::installed()[0], &["check", "--read-data"]);
+}
+
+/// Each source leaves a pack that is not full; more of them than there are buffers must not wait for one another.
+#[test]
+fn a_run_may_have_many_sources() {
+    let fixture = Fixture::new();
+    let run = RunInfo {
+        run: "r".into(),
+        job: "all".into(),
+        trigger: "on-demand".into(),
+        note: None,
+        sources: 12,
+        program: "strongroom test".into(),
+    };
+    let repositories = vec![fixture.reopen()];
+    let progress = Arc::new(Progress::default());
+    let mut session = BackupSession::begin(repositories, run, progress).expect("begun");
+    for number in 0..12_u8 {
+        let info = SourceInfo {
+            name: format!("source-{number}"),
+            plugin: "test".into(),
+            plugin_version: "1".into(),
+            method: None,
+            kind: Kind::Full,
+        };
+        let mut source = Scripted(|sink: &dyn Sink| write(sink, "file", &[number; 100]));
+        session.add(&info, &mut source).expect("added");
+    }
+    let committed = session.commit().expect("committed");
+    assert_eq!(committed[0].snapshots.as_ref().map_or(0, Vec::len), 12);
     fixture.restic(&Restic::installed()[0], &["check", "--read-data"]);
 }
 

@@ -213,7 +213,7 @@ fn a_key_that_costs_too_much_is_not_tried() {
         (1 << 15, 8, 0),
     ] {
         let hostile = file.replace(
-            r#""N":32768,"r":8,"p":5"#,
+            r#""N":32768,"r":8,"p":3"#,
             &format!(r#""N":{n},"r":{r},"p":{p}"#),
         );
         let body = Body::of(hostile.into_bytes());

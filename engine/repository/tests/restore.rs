@@ -210,6 +210,159 @@ fn nothing_is_overwritten_unless_told() {
     assert_eq!(described(&target), described(&fixture.data()));
 }
 
+/// Flips a byte in the middle of the pack that holds the photo.
+fn damage_largest_pack(fixture: &Fixture) {
+    let mut packs: Vec<_> = walk(&fixture.path("repository/data"));
+    packs.sort_by_key(|path| fs::metadata(path).expect("there").len());
+    let pack = packs.pop().expect("a pack");
+    let mut bytes = fs::read(&pack).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(pack, bytes).expect("written");
+}
+
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("listed");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                walk(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn damage_of_one_file_does_not_lose_the_others() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    fixture.backup();
+    damage_largest_pack(&fixture);
+    let target = fixture.path("out");
+    let error = restore(&fixture, &options(&target)).expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::Corrupted);
+    assert!(
+        error.to_string().contains("everything else was restored"),
+        "{error}"
+    );
+    assert!(!target.join("a/photo").exists() && !target.join("a/b/linked").exists());
+    for name in ["a/b/note", "empty", "sparse"] {
+        let (restored, original) = (target.join(name), fixture.data().join(name));
+        assert!(fs::read(restored).expect("restored") == fs::read(original).expect("read"));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_restored_keeps_its_old_content() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    fixture.backup();
+    damage_largest_pack(&fixture);
+    let target = fixture.path("out");
+    fs::create_dir_all(target.join("a")).expect("a folder");
+    fs::write(target.join("a/photo"), "the old one").expect("written");
+    let overwrite = RestoreOptions {
+        conflict: Conflict::Overwrite,
+        ..options(&target)
+    };
+    restore(&fixture, &overwrite).expect_err("damaged");
+    assert_eq!(
+        fs::read(target.join("a/photo")).expect("kept"),
+        b"the old one"
+    );
+    let left: Vec<_> = walk(&target);
+    assert!(
+        left.iter()
+            .all(|path| !path.to_string_lossy().contains(".strongroom-")),
+        "{left:?}"
+    );
+}
+
+/// What tar unpacks is what was backed up, and the manifest tells its hashes.
+#[test]
+fn an_archive_holds_everything_and_lists_it_first() {
+    let fixture = Fixture::new();
+    fill(&fixture.data());
+    fs::write(fixture.data().join("manifest.json"), "not ours").expect("written");
+    let long = "long/".repeat(25);
+    fs::create_dir_all(fixture.data().join(&long)).expect("folders");
+    fs::write(fixture.data().join(&long).join("n".repeat(200)), "deep").expect("written");
+    let _socket = std::os::unix::net::UnixListener::bind(fixture.data().join("socket"));
+    fixture.backup();
+
+    let repository = fixture.reopen();
+    let progress = Progress::default();
+    let index = Arc::new(Index::load(&repository, &progress).expect("loaded"));
+    let (id, snapshot) = repository
+        .snapshots()
+        .expect("listed")
+        .find("latest")
+        .expect("one")
+        .clone();
+    let reader = Arc::new(BlobReader::new(repository, index));
+    let contents = Contents::open(reader, id, &snapshot).expect("opened");
+    let archive = fixture.path("media.tar");
+    let file = fs::File::create(&archive).expect("made");
+    strongroom_repository::tar::write_tar(&contents, file, &progress).expect("written");
+
+    let listed = run("tar", &["--list", "--file", text(&archive)]);
+    assert_eq!(listed.lines().next(), Some("manifest.json"));
+    let out = fixture.path("out");
+    fs::create_dir(&out).expect("made");
+    let xattrs = ["--xattrs", "--xattrs-include=user.*"];
+    run(
+        "tar",
+        &[
+            &[
+                "--extract",
+                "--same-owner",
+                "--same-permissions",
+                "--directory",
+                text(&out),
+                "--file",
+                text(&archive),
+            ],
+            &xattrs[..],
+        ]
+        .concat(),
+    );
+    fs::remove_file(fixture.data().join("socket")).expect("removed");
+    // ACLs of tar are another extension; everything else is compared.
+    run(
+        "setfacl",
+        &["--remove-all", text(&fixture.data().join("empty"))],
+    );
+    run("setfacl", &["--remove-all", text(&out.join("media/empty"))]);
+    run(
+        "touch",
+        &["-r", text(&out.join("media")), text(&fixture.data())],
+    );
+    let (unpacked, original) = (described(&out.join("media")), described(&fixture.data()));
+    for (unpacked, original) in unpacked.lines().zip(original.lines()) {
+        assert_eq!(unpacked, original);
+    }
+
+    let manifest = fs::read(out.join("manifest.json")).expect("read");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    for file in manifest["files"].as_array().expect("files") {
+        let Some(sha256) = file["sha256"].as_str() else {
+            continue;
+        };
+        if file["path_base64"].is_null() {
+            let path = out.join(file["path"].as_str().expect("a path"));
+            let content = fs::read(&path).expect("read");
+            assert_eq!(
+                strongroom_repository::Id::of(&content).to_string(),
+                sha256,
+                "{path:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn selected_paths_come_alone() {
     let fixture = Fixture::new();

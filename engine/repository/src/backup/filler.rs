@@ -79,21 +79,23 @@ impl Filler {
         let length = slab.len();
         slab.reserve(SLAB_SIZE - length);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if limit >= SLAB_SIZE - length {
-            return loop {
-                match read(&source, spare_capacity(slab)) {
-                    Err(Errno::INTR) => {}
-                    result => break result,
-                }
-            };
+        // Up to the next hole less is read than there is room for.
+        let bounded = limit < SLAB_SIZE - length;
+        if bounded {
+            slab.resize(length + limit, 0);
         }
-        // Up to the next hole: the only case where less is read than there is room for.
-        slab.resize(length + limit, 0);
-        let result = match slab.get_mut(length..) {
-            Some(room) => read(&source, room),
-            None => Ok(0),
+        let result = loop {
+            let result = match slab.get_mut(length..) {
+                Some(room) if bounded => read(&source, room),
+                _ => read(&source, spare_capacity(slab)),
+            };
+            if result != Err(Errno::INTR) {
+                break result;
+            }
         };
-        slab.truncate(length + result.unwrap_or(0));
+        if bounded {
+            slab.truncate(length + result.unwrap_or(0));
+        }
         result
     }
 

@@ -9,6 +9,7 @@
 //!
 //! Every arrow is a bounded queue or a bounded pool of buffers. The first error stops all threads, and nothing is committed.
 
+mod describe;
 mod directory;
 mod failure;
 mod file;
@@ -17,6 +18,7 @@ pub mod manifest;
 mod parent;
 mod pipeline;
 mod reader;
+mod root;
 mod session;
 mod sink;
 mod stats;

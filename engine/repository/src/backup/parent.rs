@@ -1,26 +1,138 @@
-//! The parent backup's trees, for recognising what has not changed.
+//! The parent backup: which one it is, and its trees, for recognising what has not changed.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::manifest::Stream;
 use super::pipeline::Shared;
+use super::session::SourceInfo;
+use crate::Result;
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
+use crate::contents::Contents;
 use crate::id::Id;
 use crate::metadata::Metadata;
-use crate::tree::{Node, NodeType, Tree};
+use crate::progress::Progress;
+use crate::snapshot::Snapshot;
+use crate::source::Parent;
+use crate::tree::{FileTime, Node, NodeType, Tree};
+
+/// Changes that come so soon before a backup begins may carry the same time as one that comes after a file was read: file systems keep
+/// times in ticks. Such a file is read again the next time.
+const TICK_NANOSECONDS: i64 = 100_000_000;
+
+/// The backup that an incremental one continues.
+pub(crate) struct Continued {
+    pub(crate) parent: Parent,
+    /// The source's directory there.
+    pub(crate) root: Node,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) trees: ParentTrees,
+    /// Bytes and files, where its snapshot tells.
+    pub(crate) figures: Option<(u64, u64)>,
+}
+
+impl Continued {
+    /// The newest backup of this source by this host and plugin, as the first target has it. One that cannot be read costs time, never the
+    /// backup: everything is read then.
+    pub(crate) fn find(
+        shared: &Arc<Shared>,
+        info: &SourceInfo,
+        hostname: &str,
+    ) -> Result<Option<Self>> {
+        let Some(target) = shared.targets.first() else {
+            return Ok(None);
+        };
+        let snapshots = target.repository().snapshots()?.good;
+        let newest = snapshots.into_iter().rfind(|(_, snapshot)| {
+            snapshot.tag("source") == Some(&info.name) && snapshot.hostname == hostname
+        });
+        let Some((id, snapshot)) = newest else {
+            return Ok(None);
+        };
+        let reader = BlobReader::new(Arc::clone(target.repository()), Arc::clone(target.index()));
+        match Contents::open(Arc::new(reader), id, &snapshot) {
+            Ok(contents) => Ok(Self::of(&contents, &snapshot, info, shared)),
+            Err(error) => {
+                let message = format!("the parent backup {} cannot be used: {error}", id.short());
+                shared.progress.warn(message);
+                Ok(None)
+            }
+        }
+    }
+
+    fn of(
+        contents: &Contents,
+        snapshot: &Snapshot,
+        info: &SourceInfo,
+        shared: &Arc<Shared>,
+    ) -> Option<Self> {
+        let manifest = contents.manifest()?;
+        if manifest.plugin != info.plugin || manifest.method != info.method {
+            return None;
+        }
+        let attributes = manifest.attributes.iter();
+        let created = snapshot.time.nanoseconds();
+        let trees = ParentTrees {
+            reader: Arc::clone(contents.reader()),
+            shared: Arc::clone(shared),
+            settled_before: FileTime::from_nanoseconds(created.saturating_sub(TICK_NANOSECONDS)),
+            incomplete: manifest
+                .unreadable
+                .iter()
+                .map(|problem| problem.path.clone())
+                .collect(),
+        };
+        let figures = snapshot
+            .summary
+            .as_ref()
+            .map(|summary| (summary.total_bytes_processed, summary.total_files_processed));
+        Some(Self {
+            parent: Parent {
+                id: contents.id().to_string(),
+                created,
+                attributes: attributes.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            },
+            root: contents.root().clone(),
+            streams: manifest.streams.clone(),
+            trees,
+            figures,
+        })
+    }
+
+    /// Tells `progress` that the work will be about that of the last time.
+    pub(crate) fn expect_as_much(&self, progress: &Progress) {
+        if let Some((bytes, files)) = self.figures {
+            progress.expect(Some(bytes), Some(files));
+        }
+    }
+}
 
 /// Looks up nodes of the parent. Whatever it cannot read counts as changed: a damaged parent costs time, never a backup.
 pub(crate) struct ParentTrees {
     reader: Arc<BlobReader>,
     shared: Arc<Shared>,
+    settled_before: FileTime,
+    /// Paths that the parent could not read as a whole.
+    incomplete: HashSet<String>,
 }
 
 impl ParentTrees {
-    pub(crate) fn new(reader: Arc<BlobReader>, shared: &Arc<Shared>) -> Self {
-        Self {
-            reader,
-            shared: Arc::clone(shared),
-        }
+    /// Whether owner, mode, links, attributes and content are certainly as they were: same inode, same times, and those from before the
+    /// parent began. Whoever changes a file and hides it from both times and the inode number has to ask for a full backup.
+    pub(crate) fn is_unchanged(
+        &self,
+        now: &Metadata,
+        before: &Node,
+        path: impl FnOnce() -> String,
+    ) -> bool {
+        now.node_type() == before.node_type
+            && now.inode == before.inode
+            && now.ctime == before.ctime
+            && now.mtime == before.mtime
+            && (before.node_type != NodeType::File || now.size == before.size)
+            && now.ctime < self.settled_before
+            && (self.incomplete.is_empty() || !self.incomplete.contains(&path()))
     }
 
     /// The tree of a directory of the parent.
@@ -76,14 +188,4 @@ impl ParentTrees {
         }
         true
     }
-}
-
-/// Whether a file looks the same as when the parent was made. Whoever changes a file and hides it from size, both times and inode number
-/// has to ask for a full backup.
-pub(crate) fn looks_unchanged(now: &Metadata, before: &Node) -> bool {
-    before.node_type == NodeType::File
-        && now.size == before.size
-        && now.mtime == before.mtime
-        && now.ctime == before.ctime
-        && now.inode == before.inode
 }

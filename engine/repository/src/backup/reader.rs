@@ -16,7 +16,7 @@ use crate::holes::Extents;
 use crate::metadata::{Metadata, NodeReader};
 use crate::tree::Node;
 use crate::walk::open_file;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A file to be read.
 pub(crate) struct FileTask {
@@ -98,6 +98,10 @@ impl Reader<'_> {
                 stats.changed(task.path.clone());
                 (file, node)
             }
+            // Gone since its directory was listed: nothing that this backup lacks.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return task.home.fill(None, &mut self.storer);
+            }
             Err(error) => {
                 self.readers.shared.check()?;
                 stats.unreadable(task.path, error.message().to_owned());
@@ -114,10 +118,7 @@ impl Reader<'_> {
         let opened = open_file(task.directory.as_fd(), &task.name)?;
         let before = metadata_of(&opened)?;
         if before.node_type() != task.metadata.node_type() {
-            return Err(Error::new(
-                crate::ErrorKind::Failed,
-                "is no regular file any more",
-            ));
+            return Err(Error::new(ErrorKind::Failed, "is no regular file any more"));
         }
         let file = FileInProgress::new(Arc::clone(&self.readers.stats));
         self.filler.begin(before.size)?;

@@ -1,6 +1,6 @@
 //! What a source plugin writes into: files as streams, whole host directories, and what it keeps from the parent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use super::directory::Home;
 use super::file::FileInProgress;
 use super::filler::Filler;
 use super::manifest::Stream;
-use super::parent::ParentTrees;
+use super::parent::Continued;
 use super::pipeline::{MAX_WRITERS, Shared};
 use super::stats::Stats;
 use super::storer::Storer;
@@ -21,17 +21,6 @@ use crate::id::{Id, hex};
 use crate::source::{Attributes, Begun, Entry, Parent, Sink, Summary, Tree, Writer};
 use crate::tree::{FileTime, Node, NodeType};
 use crate::{Error, ErrorKind, Result};
-
-/// The backup that an incremental one continues.
-pub(crate) struct Continued {
-    pub(crate) parent: Parent,
-    /// The source's directory there.
-    pub(crate) root: Node,
-    pub(crate) streams: BTreeMap<String, Stream>,
-    pub(crate) trees: ParentTrees,
-    /// Bytes and files, where its snapshot tells.
-    pub(crate) figures: Option<(u64, u64)>,
-}
 
 /// The sink of one source's backup.
 pub(crate) struct SessionSink {
@@ -45,6 +34,8 @@ pub(crate) struct SessionSink {
 /// What the source has delivered so far.
 #[derive(Default)]
 pub(crate) struct Gathered {
+    /// Paths of files that were begun.
+    begun: BTreeSet<String>,
     /// By path relative to the source.
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) streams: BTreeMap<String, Stream>,
@@ -73,11 +64,12 @@ impl SessionSink {
         Ok(std::mem::take(&mut *lock(&self.gathered)))
     }
 
-    fn check_new(&self, path: &str) -> Result<()> {
-        if lock(&self.gathered).nodes.contains_key(path) {
-            return Err(Error::new(ErrorKind::AlreadyExists, "is in this backup already").on(path));
+    /// Reserves a path: none comes twice.
+    fn reserve(&self, path: &str) -> Result<()> {
+        if lock(&self.gathered).begun.insert(path.to_owned()) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::new(ErrorKind::AlreadyExists, "is in this backup already").on(path))
     }
 
     /// Takes over `path` from the parent where every target still holds all of it.
@@ -122,7 +114,7 @@ impl Sink for SessionSink {
 
     fn file(&self, entry: Entry) -> Result<Begun> {
         check_path(&entry.path)?;
-        self.check_new(&entry.path)?;
+        self.reserve(&entry.path)?;
         let before = self
             .parent
             .as_ref()
@@ -151,7 +143,7 @@ impl Sink for SessionSink {
         if !path.is_empty() {
             check_path(path)?;
         }
-        self.check_new(path)?;
+        self.reserve(path)?;
         let before = self.parent.as_ref().and_then(|parent| match path {
             "" => Some(parent.root.clone()),
             _ => parent.trees.find(parent.root.subtree?, path),
@@ -175,8 +167,9 @@ impl Sink for SessionSink {
         if !path.is_empty() {
             check_path(path)?;
         }
-        self.check_new(path)?;
+        self.reserve(path)?;
         self.carry_over(path).ok_or_else(|| {
+            lock(&self.gathered).begun.remove(path);
             Error::new(
                 ErrorKind::NotFound,
                 "the parent backup does not hold it at every destination",

@@ -159,6 +159,20 @@ impl Stats {
         ]
     }
 
+    /// The result so far, without attributes.
+    pub(crate) fn report(&self, source: &str, kind: Kind) -> SourceReport {
+        let (unreadable, changed) = self.problems();
+        SourceReport {
+            source: source.to_owned(),
+            kind,
+            summary: self.summary(),
+            counts: self.counts(),
+            unreadable,
+            changed,
+            attributes: Vec::new(),
+        }
+    }
+
     /// The numbers so far.
     pub(crate) fn counts(&self) -> Counts {
         let load = |counter: &AtomicU64| counter.load(Relaxed);
@@ -188,7 +202,7 @@ impl Stats {
     }
 
     /// What could not be read and what changed, each sorted by path.
-    pub(crate) fn problems(&self) -> (Vec<Problem>, Vec<String>) {
+    fn problems(&self) -> (Vec<Problem>, Vec<String>) {
         let mut unreadable = self
             .unreadable
             .lock()

@@ -108,9 +108,9 @@ impl Storer {
     }
 
     /// Leaves the packs that are not full to their targets.
-    pub(crate) fn leave_packs(self) {
-        for (target, pack) in self.shared.targets.iter().zip(self.packs) {
-            target.keep_partial(pack);
+    pub(crate) fn leave_packs(&mut self) {
+        for (target, pack) in self.shared.targets.iter().zip(&mut self.packs) {
+            target.keep_partial(pack.take());
         }
     }
 }

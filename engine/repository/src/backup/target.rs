@@ -201,10 +201,7 @@ impl Target {
 fn joined(packs: Vec<PackBuilder>) -> Result<Vec<PackBuilder>> {
     let mut joined: Vec<PackBuilder> = Vec::new();
     for pack in packs {
-        match joined
-            .last_mut()
-            .filter(|last| last.len() + pack.len() <= TARGET_SIZE)
-        {
+        match joined.last_mut().filter(|last| last.has_room_for(&pack)) {
             Some(last) => last.absorb(pack)?,
             None => joined.push(pack),
         }

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use crossbeam_channel::{Sender, bounded};
 
 use super::directory::{Directory, Home};
-use super::parent::{ParentTrees, looks_unchanged};
+use super::parent::ParentTrees;
 use super::pipeline::{Shared, reader_count};
 use super::reader::{FileTask, Readers};
 use super::sink::wait_for_node;
@@ -91,7 +91,9 @@ impl Archiver<'_> {
         let directory = self.walk.root().clone();
         let opened = self.walk.open(&directory)?;
         let own = match before {
-            Some(before) if is_same_entry(self.walk.root_metadata(), before) => before.clone(),
+            Some(before) if self.is_unchanged(self.walk.root_metadata(), before, String::new) => {
+                before.clone()
+            }
             _ => self.node(&opened, b".", self.walk.root_metadata(), "")?,
         };
         let previous = before.and_then(|node| node.subtree);
@@ -151,12 +153,18 @@ impl Archiver<'_> {
         assembled.close(&mut self.storer)
     }
 
+    fn is_unchanged(&self, now: &Metadata, before: &Node, path: impl FnOnce() -> String) -> bool {
+        self.parent
+            .is_some_and(|parent| parent.is_unchanged(now, before, path))
+    }
+
     /// Deals with one entry.
     fn take(&mut self, found: Found, here: &mut Here<'_>) -> Result<()> {
-        let before = here.before.as_ref().and_then(|tree| tree.find(&found.name));
+        let before = here.before.as_ref();
         let before = before
-            .filter(|node| is_same_entry(&found.metadata, node))
-            .cloned();
+            .and_then(|tree| tree.find(&found.name))
+            .filter(|node| self.is_unchanged(&found.metadata, node, || here.path_of(&found)));
+        let before = before.cloned();
         match found.directory {
             Some(_) => self.take_directory(found, before, here),
             None if found.metadata.node_type() == NodeType::File => {
@@ -214,12 +222,14 @@ impl Archiver<'_> {
             .as_ref()
             .is_some_and(|tree| tree.find(&found.name).is_some());
         let same = before.filter(|node| {
-            looks_unchanged(&found.metadata, node)
-                && self
-                    .parent
-                    .is_some_and(|parent| parent.content_is_everywhere(node))
+            self.parent
+                .is_some_and(|parent| parent.content_is_everywhere(node))
         });
-        if let Some(node) = same {
+        if let Some(mut node) = same {
+            if node.links > 1 {
+                // Device numbers may change with a reboot, and tell which links belong together.
+                node.device_id = found.metadata.device;
+            }
             let figures = source::Summary {
                 files: 1,
                 bytes: node.size,
@@ -307,12 +317,4 @@ impl Here<'_> {
     fn path_of(&self, found: &Found) -> String {
         String::from_utf8_lossy(&self.directory.path_of(&found.name)).into_owned()
     }
-}
-
-/// Whether owner, mode, links and extended attributes are certainly as they were: each change of them sets the inode's time.
-fn is_same_entry(now: &Metadata, before: &Node) -> bool {
-    now.node_type() == before.node_type
-        && now.inode == before.inode
-        && now.ctime == before.ctime
-        && now.mtime == before.mtime
 }

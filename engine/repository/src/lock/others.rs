@@ -57,7 +57,9 @@ pub fn remove_stale(repository: &Repository) -> Result<Vec<LockEntry>> {
 /// [`remove_stale`], because its holder may sleep on another machine. It does not matter if that fails.
 fn remove_dead(repository: &Repository, locks: &[(Id, LockEntry)]) {
     for (id, lock) in locks {
-        if in_situation(|situation| lock.is_dead(situation)) {
+        // A container may have this host's name and processes of its own. A backup that loses its lock that way ends without a snapshot;
+        // who holds the repository alone must not lose it.
+        if !lock.exclusive && in_situation(|situation| lock.is_dead(situation)) {
             let _ = repository.delete(FileType::Lock, id);
         }
     }

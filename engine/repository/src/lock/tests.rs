@@ -173,7 +173,7 @@ fn the_lock_of_a_dead_process_is_removed_by_the_next() {
     ended.wait().expect("has ended");
     let dead = LockEntry {
         pid,
-        ..LockEntry::here(Time::now(), true)
+        ..LockEntry::here(Time::now(), false)
     };
     repository
         .save_json(FileType::Lock, &dead)

@@ -6,13 +6,14 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::backup::Problem;
 use crate::blob::PackedBlob;
 use crate::blobs::BlobReader;
 use crate::id::Id;
 use crate::index::Location;
 use crate::progress::Progress;
 use crate::tree::Node;
-use crate::{Error, Result, parallel};
+use crate::{Error, ErrorKind, Result, parallel};
 
 /// Bytes of a pack that are asked for at once.
 const READ_SIZE: u64 = 4 * 1024 * 1024;
@@ -33,6 +34,9 @@ pub(super) trait FileSink: Sync {
 
     /// All content is written.
     fn complete(&self, path: &[u8], file: &File, node: &Node) -> Result<()>;
+
+    /// The content is damaged: what was made of the file goes.
+    fn abandon(&self, path: &[u8]) -> Result<()>;
 }
 
 /// Files whose content is fetched together.
@@ -56,6 +60,8 @@ struct PendingFile {
 struct FileState {
     made: bool,
     open: Option<Arc<File>>,
+    /// Why it cannot be restored.
+    damage: Option<String>,
 }
 
 /// A blob's place in a pack and in a file.
@@ -99,13 +105,6 @@ impl Window {
             });
             position += u64::from(blob.plain_length());
         }
-        if position != node.size {
-            return Err(Error::corrupted(format!(
-                "has {position} bytes of content where its entry says {}",
-                node.size
-            ))
-            .on(String::from_utf8_lossy(&path)));
-        }
         let remaining = AtomicUsize::new(content.len());
         self.files.push(PendingFile {
             path,
@@ -116,13 +115,13 @@ impl Window {
         Ok(())
     }
 
-    /// Fetches and writes everything.
+    /// Fetches and writes everything but files whose content is damaged, which it returns.
     pub(super) fn restore(
         mut self,
         reader: &BlobReader,
         sink: &dyn FileSink,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Vec<Problem>> {
         self.pieces
             .sort_unstable_by_key(|piece| (piece.pack, piece.blob.offset, piece.file));
         let reads = reads(&self.pieces);
@@ -133,7 +132,16 @@ impl Window {
             progress,
             open: AtomicUsize::new(0),
         };
-        parallel::for_each(thread_count(reader), &reads, |read| writer.fetch(read))
+        parallel::for_each(thread_count(reader), &reads, |read| writer.fetch(read))?;
+        let damaged = self.files.into_iter().filter_map(|file| {
+            let state = file
+                .state
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            let path = String::from_utf8_lossy(&file.path).into_owned();
+            state.damage.map(|message| Problem { path, message })
+        });
+        Ok(damaged.collect())
     }
 }
 
@@ -168,6 +176,16 @@ fn reads(pieces: &[Piece]) -> Vec<&[Piece]> {
     reads
 }
 
+/// Pieces are sorted, so those of one blob stand together.
+fn same_blob(a: &Piece, b: &Piece) -> bool {
+    a.pack == b.pack && a.blob == b.blob
+}
+
+/// Whether stored bytes are wrong or gone, rather than that reading them failed.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NotFound)
+}
+
 struct ContentWriter<'a> {
     window: &'a Window,
     reader: &'a BlobReader,
@@ -192,18 +210,66 @@ impl ContentWriter<'_> {
             .map(|piece| piece.blob.end())
             .max()
             .unwrap_or(start);
-        let bytes = self.reader.get(pack, start, end - start)?;
-        for same in pieces.chunk_by(|a, b| a.blob.offset == b.blob.offset) {
-            let Some(piece) = same.first() else { continue };
-            let location = Location {
-                pack: *pack,
-                blob: piece.blob,
-                blobs_end: piece.blobs_end,
-            };
-            self.reader
-                .decode_with(&location, &bytes, start, |content| {
-                    same.iter().try_for_each(|piece| self.write(piece, content))
-                })??;
+        let bytes = match self.reader.get(pack, start, end - start) {
+            Ok(bytes) => bytes,
+            // Damage of one blob is no reason to lose its neighbours.
+            Err(error) if is_damage(&error) && pieces.len() > 1 => {
+                return pieces
+                    .chunk_by(same_blob)
+                    .try_for_each(|same| self.fetch_one(same));
+            }
+            Err(error) if is_damage(&error) => return self.give_up(pieces, &error),
+            Err(error) => return Err(error),
+        };
+        pieces
+            .chunk_by(same_blob)
+            .try_for_each(|same| self.decode(same, pack, &bytes, start))
+    }
+
+    /// The places of a single blob.
+    fn fetch_one(&self, same: &[Piece]) -> Result<()> {
+        let Some(piece) = same.first() else {
+            return Ok(());
+        };
+        let Some(pack) = self.window.packs.get(piece.pack as usize) else {
+            return Ok(());
+        };
+        let start = u64::from(piece.blob.offset);
+        match self.reader.get(pack, start, u64::from(piece.blob.length)) {
+            Ok(bytes) => self.decode(same, pack, &bytes, start),
+            Err(error) if is_damage(&error) => self.give_up(same, &error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes one blob wherever it belongs.
+    fn decode(&self, same: &[Piece], pack: &Id, bytes: &[u8], start: u64) -> Result<()> {
+        let Some(piece) = same.first() else {
+            return Ok(());
+        };
+        let location = Location {
+            pack: *pack,
+            blob: piece.blob,
+            blobs_end: piece.blobs_end,
+        };
+        let written = self.reader.decode_with(&location, bytes, start, |content| {
+            same.iter().try_for_each(|piece| self.write(piece, content))
+        });
+        match written {
+            Ok(written) => written,
+            Err(error) => self.give_up(same, &error),
+        }
+    }
+
+    /// The files that need this blob cannot be restored.
+    fn give_up(&self, same: &[Piece], error: &Error) -> Result<()> {
+        for piece in same {
+            if let Some(pending) = self.window.files.get(piece.file) {
+                lock(&pending.state)
+                    .damage
+                    .get_or_insert_with(|| error.to_string());
+                self.piece_done(pending, None)?;
+            }
         }
         Ok(())
     }
@@ -217,15 +283,26 @@ impl ContentWriter<'_> {
             Error::io("cannot be written", error).on(String::from_utf8_lossy(&pending.path))
         })?;
         self.progress.advance(content.len() as u64, 0);
-        if pending.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let kept = lock(&pending.state).open.take();
-            if kept.is_some() {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-            }
-            self.sink.complete(&pending.path, &file, &pending.node)?;
-            self.progress.advance(0, 1);
+        self.piece_done(pending, Some(&file))
+    }
+
+    /// After a file's last piece it is complete, or abandoned where one was damaged.
+    fn piece_done(&self, pending: &PendingFile, file: Option<&File>) -> Result<()> {
+        if pending.remaining.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return Ok(());
         }
-        Ok(())
+        let mut state = lock(&pending.state);
+        if state.open.take().is_some() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.progress.advance(0, 1);
+        match file {
+            Some(file) if state.damage.is_none() => {
+                self.sink.complete(&pending.path, file, &pending.node)
+            }
+            _ if state.made => self.sink.abandon(&pending.path),
+            _ => Ok(()),
+        }
     }
 
     /// The file, made by whoever comes first and kept open where there is room.

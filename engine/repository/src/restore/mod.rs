@@ -43,40 +43,61 @@ pub struct RestoreReport {
     pub kept: u64,
     /// Entries that were removed because the backup does not hold them.
     pub deleted: u64,
+    /// Files that were left out because the repository's copy is damaged.
+    pub damaged: Vec<Problem>,
     /// What could not be restored as it was: an owner that only root may set, a device.
     pub problems: Vec<Problem>,
 }
 
+impl RestoreReport {
+    fn into_result(self) -> Result<Self> {
+        let Some((first, more)) = self.damaged.split_first() else {
+            return Ok(self);
+        };
+        let others = match more.len() {
+            0 => "everything else was restored".to_owned(),
+            count => format!("{count} more files are damaged; everything else was restored"),
+        };
+        Err(
+            Error::corrupted(format!("cannot be restored: {}; {others}", first.message))
+                .on(&first.path)
+                .hint("another destination or an older backup may hold it"),
+        )
+    }
+}
+
 /// Restores the directory `root` to `options.target`, or the file `root` into it.
+///
+/// A file whose content turns out to be damaged is left out, and all others are restored; then that is the error.
 pub fn restore_tree(
     contents: &Contents,
     root: Node,
     options: &RestoreOptions,
     progress: &Progress,
 ) -> Result<RestoreReport> {
+    let (bytes, files) = look_ahead(contents, &root, options, progress)?;
     let selection = Selection::new(&options.paths);
-    let (bytes, files) = survey(contents, &root, options, &selection, progress)?;
     progress.expect(Some(bytes), Some(files));
     progress.step("restoring");
     let mut restorer = restorer::Restorer::new(contents, options, &selection, progress)?;
     restorer.run(root)?;
-    restorer.finish()
+    restorer.finish()?.into_result()
 }
 
-/// Looks at everything that will be restored before anything is written: how much it is, that each selected path exists, and with
-/// [`Conflict::Fail`] that nothing is in the way.
-fn survey(
+/// Looks at everything that [`restore_tree`] would restore, and writes nothing: that each selected path exists, and with
+/// [`Conflict::Fail`] that nothing is in the way. Returns how many bytes and files it is.
+pub fn look_ahead(
     contents: &Contents,
     root: &Node,
     options: &RestoreOptions,
-    selection: &Selection,
     progress: &Progress,
 ) -> Result<(u64, u64)> {
     progress.step("reading the backup's directories");
+    let selection = Selection::new(&options.paths);
     let obstacles = conflict::Obstacles::look_at(options)?;
     let (mut bytes, mut files) = (0, 0);
     let mut missing = selection.wanted();
-    for found in contents.walk_selected(root.clone(), selection) {
+    for found in contents.walk_selected(root.clone(), &selection) {
         progress.check_cancelled()?;
         let found = found?;
         missing.retain(|path| path.as_bytes() != found.path);

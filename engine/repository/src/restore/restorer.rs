@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::content::{FileSink, Window};
 use super::{RestoreOptions, RestoreReport, Selection};
 use crate::backup::Problem;
 use crate::contents::{Contents, Found};
+use crate::id::Id;
+use crate::links::HardLinks;
 use crate::metadata::MetadataWriter;
 use crate::progress::Progress;
 use crate::source::Conflict;
@@ -24,12 +27,12 @@ pub(super) struct Restorer<'a> {
     options: &'a RestoreOptions,
     selection: &'a Selection,
     progress: &'a Progress,
+    owns_target: bool,
     target: Target,
     window: Window,
     /// Their metadata is set when nothing below them will change any more.
     directories: Vec<Found>,
-    /// The first path of each file that has several.
-    linked: HashMap<(u64, u64), Vec<u8>>,
+    linked: HardLinks,
     /// From the first path to the others.
     links: Vec<(Vec<u8>, Vec<u8>)>,
     report: RestoreReport,
@@ -39,6 +42,10 @@ pub(super) struct Restorer<'a> {
 struct Target {
     root: TargetRoot,
     metadata: MetadataWriter,
+    /// Whether files may be replaced: the new one is made beside the old one and takes its place when it is complete.
+    replaces: bool,
+    /// The name under which a file is made that will replace another.
+    making: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl<'a> Restorer<'a> {
@@ -48,19 +55,26 @@ impl<'a> Restorer<'a> {
         selection: &'a Selection,
         progress: &'a Progress,
     ) -> Result<Self> {
+        let is_new = !options.target.exists();
         let root = TargetRoot::create(&options.target)?;
+        // A directory that was there and gets something put into it is not ours to change.
+        let owns_target =
+            is_new || (selection.is_all() && options.conflict != Conflict::KeepExisting);
         Ok(Self {
             contents,
             options,
             selection,
             progress,
+            owns_target,
             target: Target {
                 root,
                 metadata: MetadataWriter::new(),
+                replaces: options.conflict == Conflict::Overwrite,
+                making: Mutex::default(),
             },
             window: Window::default(),
             directories: Vec::new(),
-            linked: HashMap::new(),
+            linked: HardLinks::default(),
             links: Vec::new(),
             report: RestoreReport::default(),
         })
@@ -82,7 +96,11 @@ impl<'a> Restorer<'a> {
     pub(super) fn finish(mut self) -> Result<RestoreReport> {
         self.progress.step("finishing directories");
         for (first, other) in std::mem::take(&mut self.links) {
-            self.target.root.hard_link(&first, &other)?;
+            // Without its first name, which is in the list of the damaged ones, there is nothing to link to.
+            if self.target.root.metadata(&first)?.is_some() {
+                self.target.root.remove_all(&other)?;
+                self.target.root.hard_link(&first, &other)?;
+            }
         }
         if self.options.delete_extra {
             self.delete_extra()?;
@@ -123,18 +141,20 @@ impl<'a> Restorer<'a> {
 
     fn take_file(&mut self, found: Found) -> Result<()> {
         let Found { path, node } = found;
-        if !self.make_way(&path)? {
+        if self.keeps(&path)? {
+            return Ok(());
+        }
+        if let Err(error) = self.contents.reader().check_content(&node) {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            let message = error.to_string();
+            self.report.damaged.push(Problem { path, message });
             return Ok(());
         }
         self.report.summary.files += 1;
-        if node.links > 1 {
-            let key = (node.device_id, node.inode);
-            if let Some(first) = self.linked.get(&key) {
-                self.links.push((first.clone(), path));
-                self.progress.advance(node.size, 1);
-                return Ok(());
-            }
-            self.linked.insert(key, path.clone());
+        if let Some(first) = self.linked.first(&path, &node) {
+            self.links.push((first.to_vec(), path));
+            self.progress.advance(node.size, 1);
+            return Ok(());
         }
         self.report.summary.bytes += node.size;
         if node.content.as_ref().is_none_or(Vec::is_empty) {
@@ -146,9 +166,11 @@ impl<'a> Restorer<'a> {
     }
 
     fn take_special(&mut self, found: Found) -> Result<()> {
-        if !self.make_way(&found.path)? {
+        // A socket belongs to its server, which makes it anew.
+        if found.node.node_type == NodeType::Socket || self.keeps(&found.path)? {
             return Ok(());
         }
+        self.target.root.remove_all(&found.path)?;
         let (directory, name) = self.target.root.parent(&found.path)?;
         let made = self
             .target
@@ -161,33 +183,35 @@ impl<'a> Restorer<'a> {
         Ok(())
     }
 
-    /// Removes what is in the way. False where that is to be kept.
-    fn make_way(&mut self, path: &[u8]) -> Result<bool> {
-        if self.target.root.metadata(path)?.is_none() {
-            return Ok(true);
-        }
+    /// Whether something is there that is to be kept.
+    fn keeps(&mut self, path: &[u8]) -> Result<bool> {
+        let is_there = self.target.root.metadata(path)?.is_some();
         match self.options.conflict {
-            Conflict::KeepExisting => {
+            Conflict::KeepExisting if is_there => {
                 self.report.kept += 1;
                 self.progress.advance(0, 1);
-                Ok(false)
+                Ok(true)
             }
-            Conflict::Overwrite => self.target.root.remove_all(path).map(|_| true),
-            Conflict::Fail => Err(Error::new(
-                ErrorKind::AlreadyExists,
-                "appeared during the restore",
-            )
-            .on(self.target.root.display(path))),
+            Conflict::Fail if is_there => {
+                let error = Error::new(ErrorKind::AlreadyExists, "appeared during the restore");
+                Err(error.on(self.target.root.display(path)))
+            }
+            _ => Ok(false),
         }
     }
 
     fn fetch(&mut self) -> Result<()> {
         let window = std::mem::take(&mut self.window);
-        window.restore(self.contents.reader(), &self.target, self.progress)
+        let damaged = window.restore(self.contents.reader(), &self.target, self.progress)?;
+        self.report.damaged.extend(damaged);
+        Ok(())
     }
 
     fn finish_directory(&self, directory: &Found) -> Result<()> {
-        let Target { root, metadata } = &self.target;
+        if directory.path.is_empty() && !self.owns_target {
+            return Ok(());
+        }
+        let Target { root, metadata, .. } = &self.target;
         let done = if directory.path.is_empty() {
             File::open(&self.options.target)
                 .map_err(|error| Error::io("cannot be opened", error))
@@ -201,6 +225,18 @@ impl<'a> Restorer<'a> {
 
     /// Removes what the backup does not hold, in the directories that were restored whole.
     fn delete_extra(&mut self) -> Result<()> {
+        let root = &self.target.root;
+        let device = |path: &[u8]| Ok(root.metadata(path)?.map(|found| found.device));
+        if self
+            .contents
+            .manifest()
+            .is_some_and(|manifest| !manifest.unreadable.is_empty())
+        {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                "nothing was deleted: the backup is incomplete, and what it lacks may be all there is",
+            ));
+        }
         for directory in &self.directories {
             if !self.selection.includes(&directory.path) {
                 continue;
@@ -210,9 +246,10 @@ impl<'a> Restorer<'a> {
             };
             let tree = self.contents.reader().tree(&subtree)?;
             for (name, _) in self.target.root.list(&directory.path)? {
-                if tree.find(&name).is_none() {
-                    let path = [directory.path.as_slice(), &name].join(&b'/');
-                    let path = path.strip_prefix(b"/").unwrap_or(&path);
+                let path = [directory.path.as_slice(), &name].join(&b'/');
+                let path = path.strip_prefix(b"/").unwrap_or(&path);
+                // Another file system that is mounted here was no part of the backup.
+                if tree.find(&name).is_none() && device(path)? == device(&directory.path)? {
                     self.report.deleted += self.target.root.remove_all(path)?;
                 }
             }
@@ -223,16 +260,57 @@ impl<'a> Restorer<'a> {
 
 impl FileSink for Target {
     fn create(&self, path: &[u8]) -> Result<File> {
-        self.root.create_file(path)
+        if !self.replaces || self.root.metadata(path)?.is_none() {
+            return self.root.create_file(path);
+        }
+        let beside = name_beside(path);
+        self.root.remove_all(&beside)?;
+        let file = self.root.create_file(&beside)?;
+        self.making().insert(path.to_vec(), beside);
+        Ok(file)
     }
 
     fn reopen(&self, path: &[u8]) -> Result<File> {
-        self.root.open_file(path)
+        let beside = self.making().get(path).cloned();
+        self.root.open_file(beside.as_deref().unwrap_or(path))
     }
 
     fn complete(&self, path: &[u8], file: &File, node: &Node) -> Result<()> {
         self.metadata
             .apply_to_file(file, node)
-            .map_err(|error| error.on(self.root.display(path)))
+            .map_err(|error| error.on(self.root.display(path)))?;
+        let Some(beside) = self.making().remove(path) else {
+            return Ok(());
+        };
+        if self
+            .root
+            .metadata(path)?
+            .is_some_and(|found| found.node_type() == NodeType::Dir)
+        {
+            self.root.remove_all(path)?;
+        }
+        self.root.rename(&beside, path)
+    }
+
+    fn abandon(&self, path: &[u8]) -> Result<()> {
+        let beside = self.making().remove(path);
+        self.root
+            .remove_all(beside.as_deref().unwrap_or(path))
+            .map(drop)
+    }
+}
+
+impl Target {
+    fn making(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name in the same directory that nobody else uses.
+fn name_beside(path: &[u8]) -> Vec<u8> {
+    let name = format!(".strongroom-{}", Id::of(path).short());
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => [path.get(..slash).unwrap_or_default(), name.as_bytes()].join(&b'/'),
+        None => name.into_bytes(),
     }
 }

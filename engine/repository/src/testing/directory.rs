@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind as Io, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 
@@ -14,7 +13,6 @@ use crate::{Error, ErrorKind, Result};
 pub struct DirectoryDestination {
     name: String,
     root: PathBuf,
-    temporary: AtomicU64,
 }
 
 impl DirectoryDestination {
@@ -23,7 +21,6 @@ impl DirectoryDestination {
         Self {
             name: name.to_owned(),
             root: root.into(),
-            temporary: AtomicU64::new(0),
         }
     }
 
@@ -65,8 +62,9 @@ impl Destination for DirectoryDestination {
         let path = self.root.join(key);
         let folder = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-        let number = self.temporary.fetch_add(1, Relaxed);
-        let temporary = folder.join(format!(".{}-{number}.tmp", std::process::id()));
+        let mut random = [0; 8];
+        crate::crypto::random(&mut random);
+        let temporary = folder.join(format!(".{}.tmp", crate::id::hex(&random)));
         let written = File::create(&temporary)
             .and_then(|mut file| file.write_all(body.bytes()))
             .and_then(|()| match options.create_only {

@@ -9,6 +9,7 @@ use strongroom_repository::destination::Destination;
 use strongroom_repository::source::{
     Attributes, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
 };
+pub use strongroom_repository::testing::noise;
 use strongroom_repository::testing::{DirectoryDestination, Restic};
 use strongroom_repository::{InitOptions, Progress, Repository, Result};
 
@@ -147,18 +148,4 @@ pub fn backup_to(
     let mut session = BackupSession::begin(repositories, run, Arc::new(Progress::default()))?;
     let report = session.add(&info, source)?;
     Ok((report, session.commit()?))
-}
-
-/// Bytes that do not compress, the same on every machine.
-pub fn noise(length: usize, mut seed: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length + 8);
-    seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    while bytes.len() < length {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        bytes.extend_from_slice(&seed.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
