@@ -49,7 +49,7 @@ pub enum Command {
     Backup(commands::backup::BackupArgs),
     /// List the backups
     List(commands::list::ListArgs),
-    /// Show one backup
+    /// Show one backup, or the files that it holds
     Show(commands::show::ShowArgs),
     /// Restore a backup into a directory or another source
     Restore(commands::restore::RestoreArgs),
@@ -60,7 +60,7 @@ pub enum Command {
     /// Manage the passwords of a repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
-    /// See which plugins there are, and what they may do
+    /// See which plugins there are, and what each requires where it is used
     #[command(subcommand)]
     Plugin(commands::plugin::PluginCommand),
     /// Check or show the configuration

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use strongroom_host::{Allow, Grants, Host, HostOptions, Limits, Plugin, PluginKind, grant};
+use strongroom_host::{
+    Allow, Capability, Grants, Host, HostOptions, Limits, Plugin, PluginKind, grant,
+};
 use strongroom_repository::retry::Retry;
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
@@ -20,6 +22,9 @@ pub const PROGRAM: &str = concat!("strongroom ", env!("CARGO_PKG_VERSION"));
 
 /// How many requests a destination gets at once where the configuration says nothing.
 const PARALLEL_REQUESTS: u16 = 8;
+
+/// What a plugin requires, and whether it is allowed.
+pub type Requirements = Vec<(Capability, bool)>;
 
 /// A configuration, and the means to do what it says.
 pub struct Engine {
@@ -171,7 +176,44 @@ impl Engine {
         unknown_name(what, name, &self.config.names(section))
     }
 
+    /// What the plugin of a source or destination requires for its configuration, and whether it is allowed. Nothing of it runs but
+    /// that question; its secrets are resolved.
+    pub fn requirements(&self, section: Section, name: &str) -> Result<Requirements> {
+        let model = self.config.model();
+        let (plugin, allow) = match section {
+            Section::Sources => {
+                let table = model.sources.get(name);
+                let table = table.ok_or_else(|| self.unknown(section, name))?;
+                (&table.plugin, &table.allow)
+            }
+            Section::Destinations => {
+                let table = model.destinations.get(name);
+                let table = table.ok_or_else(|| self.unknown(section, name))?;
+                (&table.plugin, &table.allow)
+            }
+        };
+        let member = Member {
+            section,
+            name,
+            plugin,
+            allow: allow.as_ref(),
+        };
+        let (_, _, required) = self.required(&member)?;
+        // One by one, to tell which.
+        let tell = |capability: Capability| {
+            let granted = self.granted(&member, std::slice::from_ref(&capability));
+            (capability, granted.is_ok())
+        };
+        Ok(required.into_iter().map(tell).collect())
+    }
+
     fn prepare(&self, member: &Member<'_>) -> Result<(Plugin, String, Grants)> {
+        let (plugin, config, required) = self.required(member)?;
+        let grants = self.granted(member, &required)?;
+        Ok((plugin, config, grants))
+    }
+
+    fn required(&self, member: &Member<'_>) -> Result<(Plugin, String, Vec<Capability>)> {
         let (plugin, schema) = self
             .checked_schema(member.section, member.name, member.plugin)
             .map_err(config::first)?;
@@ -188,13 +230,19 @@ impl Engine {
         let required = plugin
             .requirements(&config)
             .map_err(|error| error.on(place()))?;
+        Ok((plugin, config, required))
+    }
+
+    /// What is not allowed is a matter of the configuration: nothing was touched.
+    fn granted(&self, member: &Member<'_>, required: &[Capability]) -> Result<Grants> {
+        let at = Pointer::root()
+            .key(member.section.as_str())
+            .key(member.name);
         let bundled = plugins::known(&self.config).get(member.plugin) == Some(&Origin::Bundled);
         let allow = member.allow.map(allow);
         let section = at.to_string();
-        // What is not allowed is a matter of the configuration: nothing was touched.
-        let grants = grant(&section, &required, allow.as_ref(), bundled)
-            .map_err(|error| as_config_error(&error, self.config.document().key_place(&at)))?;
-        Ok((plugin, config, grants))
+        grant(&section, required, allow.as_ref(), bundled)
+            .map_err(|error| as_config_error(&error, self.config.document().key_place(&at)))
     }
 
     /// The plugin of `section.name` and its schema, after the table was checked against it.

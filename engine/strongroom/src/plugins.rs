@@ -98,7 +98,10 @@ fn read_verified(config: &Config, name: &str, table: &PluginTable) -> Result<Vec
             format!("cannot read the plugin file {}", path.display()),
             error,
         );
-        config.document().error(&at.key("path"), reason.message())
+        config
+            .document()
+            .error(&at.key("path"), reason.message())
+            .hint("put the component there, or correct the path")
     })?;
     let found = Id::of(&bytes).to_string();
     match &table.sha256 {

@@ -2,71 +2,12 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 
-use common::{ONE_OF_EACH, Place};
+use common::{ONE_OF_EACH, Place, TWO_OF_EACH, files, two_of_each, unprivileged};
 use serde_json::{Value, json};
 use strongroom_repository::testing::Restic;
-
-const TWO_OF_EACH: &str = r#"
-[sources.media]
-plugin = "volume"
-config = { path = "$DIR/media" }
-
-[sources.notes]
-plugin = "volume"
-config = { path = "$DIR/notes", writable = true }
-
-[destinations.nas]
-plugin = "filesystem"
-config = { path = "$DIR/nas" }
-password = { file = "nas.key" }
-
-[destinations.offsite]
-plugin = "filesystem"
-config = { path = "$DIR/offsite" }
-password = { command = ["echo", "another password"] }
-
-[jobs.nightly]
-sources = ["media", "notes"]
-destinations = ["nas", "offsite"]
-"#;
-
-/// Two volumes and two repositories.
-fn two_of_each() -> Place {
-    let place = Place::new(TWO_OF_EACH);
-    place.write("media/a.txt", "a");
-    place.write("media/deep/b.bin", vec![7; 3_000_000]);
-    place.write("notes/note.md", "# note");
-    place.ok(&["init"]);
-    place
-}
-
-/// The files below a folder with their content.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_path_buf()];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(
-                fs::read_dir(&path)
-                    .expect("a folder")
-                    .map(|entry| entry.expect("readable").path()),
-            );
-        } else {
-            let name = path
-                .strip_prefix(folder)
-                .expect("below")
-                .display()
-                .to_string();
-            found.insert(name, fs::read(&path).expect("readable"));
-        }
-    }
-    found
-}
 
 #[test]
 fn a_backup_goes_to_all_destinations_and_comes_back_the_same() {
@@ -283,7 +224,16 @@ fn a_download_is_a_tar_that_begins_with_its_manifest() {
         .expect("tar is there");
     let names = String::from_utf8(listed.stdout).expect("UTF-8");
     let names: Vec<_> = names.lines().collect();
-    assert_eq!(names, ["manifest.json", "a.txt", "deep", "deep/b.bin"]);
+    assert_eq!(
+        names,
+        [
+            "manifest.json",
+            "media",
+            "media/a.txt",
+            "media/deep",
+            "media/deep/b.bin"
+        ]
+    );
 
     let again = place.run(&["download", "latest", "--source", "media", "--output", "dl"]);
     assert_eq!(again.exit, 1);
@@ -463,22 +413,6 @@ fn ctrl_c_cancels_and_leaves_nothing_that_counts() {
     assert_eq!(place.json(&["list"]), json!([]));
     fs::remove_file(place.path("media/large.bin")).expect("removed");
     place.ok(&["backup"]);
-}
-
-/// The program as somebody to whom file permissions apply, which they do not to root.
-fn unprivileged(place: &Place, args: &[&str]) -> std::process::Command {
-    let plain = place.command(args);
-    let mut command = std::process::Command::new("setpriv");
-    command
-        .args(["--bounding-set", "-dac_override,-dac_read_search", "--"])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .current_dir(place.path(""))
-        .env_clear();
-    for (name, value) in plain.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    command
 }
 
 #[test]

@@ -306,7 +306,8 @@ fn a_plugin_file_is_run_only_with_its_checksum() {
     let place = Place::new("[plugins.redis]\npath = \"redis.wasm\"\n");
     let check_plugin = |stderr: &str| check_in(&place, &["config", "check"], 2, stderr);
     check_plugin(
-        "error: strongroom.toml:2:8: cannot read the plugin file $DIR/redis.wasm: no such file or directory",
+        "error: strongroom.toml:2:8: cannot read the plugin file $DIR/redis.wasm: no such file or directory\n\
+         hint: put the component there, or correct the path",
     );
     place.write("redis.wasm", "a plugin");
     let sha256 = Id::of(b"a plugin");
@@ -464,6 +465,7 @@ fn a_source_folder_that_is_missing_fails_the_backup() {
         &["backup"],
         1,
         "error: source media: cannot open $DIR/media: no such file or directory\n\
+         hint: correct the path, or mount what belongs there\n\
          job nightly failed; no backup was made",
     );
     assert_eq!(place.json(&["list"]), serde_json::json!([]));
@@ -527,4 +529,31 @@ fn a_key_that_is_in_use_is_not_removed() {
             &id[..8]
         ),
     );
+}
+
+#[test]
+fn a_list_of_a_source_that_nobody_knows_is_no_empty_list() {
+    let place = backed_up();
+    check_in(
+        &place,
+        &["list", "--source", "medai"],
+        2,
+        "error: there is no source 'medai'\nhint: did you mean 'media'?",
+    );
+}
+
+#[test]
+fn a_check_that_failed_does_not_end_as_if_all_was_well() {
+    let place = backed_up();
+    assert!(place.run(&["check"]).stderr.contains("only the structure"));
+    let pack = only_file(&place, "nas/data");
+    std::fs::remove_dir_all(pack).expect("removed");
+    let ended = place.run(&["check"]);
+    assert_eq!(ended.exit, 1);
+    assert!(
+        !ended.stderr.contains("only the structure"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stdout.contains("problem"), "{}", ended.stdout);
 }

@@ -9,6 +9,7 @@ use strongroom_repository::source::Kind;
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use crate::app::Context;
+use crate::config::unused::not_acted_on;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
@@ -62,6 +63,9 @@ pub fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
         return Err(Error::new(ErrorKind::InvalidConfig, "the note is empty"));
     }
     let jobs = prepare(&engine, &request, &context.progress)?;
+    if let Some(warning) = not_acted_on(engine.config()) {
+        context.screen.warn(&warning.to_string());
+    }
     let mut exit = Exit::Done;
     for job in jobs {
         exit = exit.max(run_job(job, &request, context)?);
@@ -229,6 +233,11 @@ fn tell_unreadable(reports: &[SourceReport], context: &Context) {
 /// After a failure: what there is all the same.
 fn tell_state(result: &JobResult, context: &Context) {
     context.screen.message(&match &result.backup {
+        Some(backup) if backup.destinations.is_empty() => format!(
+            "job {} failed; its backup is incomplete at {}",
+            result.job,
+            backup.partial_destinations.join(", ")
+        ),
         Some(backup) => format!(
             "job {} failed; its backup is complete at {}",
             result.job,

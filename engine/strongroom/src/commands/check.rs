@@ -65,7 +65,11 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<Exit> {
                 context.screen.result(&text)?;
             }
         }
-        if args.read_data.is_none() {
+        let is_sound = |checked: &Checked| {
+            let report = checked.result.as_ref();
+            report.is_ok_and(|report| report.problems.is_empty())
+        };
+        if args.read_data.is_none() && checked.iter().all(is_sound) {
             let note = "only the structure was checked: --read-data reads the data too";
             context.screen.note(note);
         }

@@ -7,6 +7,7 @@ use strongroom_repository::{Error, ErrorKind, Result};
 
 use crate::app::Context;
 use crate::config::schema::{PluginSchema, full_schema};
+use crate::config::unused::not_acted_on;
 use crate::config::{Config, Section, show};
 use crate::engine::Engine;
 use crate::exit::Exit;
@@ -55,9 +56,13 @@ fn check(context: &Context) -> Result<Exit> {
             (engine.problems(), Some(engine.config().clone()))
         }
     };
+    let warning = config.as_ref().and_then(not_acted_on);
     if context.screen.is_json() {
         let problems: Vec<_> = problems.iter().map(to_json).collect();
-        context.screen.json(&json!({"problems": problems}))?;
+        let warnings: Vec<_> = warning.iter().map(to_json).collect();
+        context
+            .screen
+            .json(&json!({"problems": problems, "warnings": warnings}))?;
     } else {
         for problem in &problems {
             context.screen.error(problem);
@@ -66,6 +71,9 @@ fn check(context: &Context) -> Result<Exit> {
     if let (true, Some(config)) = (problems.is_empty(), config) {
         if !context.screen.is_json() {
             context.screen.result(&good(&config, context))?;
+        }
+        if let Some(warning) = &warning {
+            context.screen.warning(warning);
         }
         return Ok(Exit::Done);
     }

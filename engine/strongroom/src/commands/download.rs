@@ -13,7 +13,7 @@ use crate::render::progress::{Display, Shown};
 use crate::render::size;
 use crate::run::backups::find;
 use crate::run::download::{Downloaded, download};
-use crate::run::survey::Survey;
+use crate::run::survey::{Survey, not_found_at};
 
 /// Arguments of `download`.
 #[derive(Debug, Args)]
@@ -23,6 +23,9 @@ pub struct DownloadArgs {
     /// Only this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Only from this destination [default: the first one that can be read]
+    #[arg(long, value_name = "DESTINATION")]
+    from: Option<String>,
     /// The folder to write to, one file a source; made where it is missing
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -32,10 +35,16 @@ pub struct DownloadArgs {
 pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
-    let survey = Survey::take(&engine, &context.progress)?;
-    let backup = find(&survey.backups, &args.backup, args.source.as_deref())?;
+    let from = args.from.as_deref();
+    let survey = Survey::take(&engine, from, &context.progress)?;
+    let backup = find(&survey.backups, &args.backup, args.source.as_deref())
+        .map_err(|error| not_found_at(from, error))?;
     let sources = match &args.source {
-        Some(name) => vec![backup.source(name)?],
+        Some(name) => vec![
+            backup
+                .source(name)
+                .map_err(|error| not_found_at(from, error))?,
+        ],
         None => backup.sources.iter().collect(),
     };
     let files = sources

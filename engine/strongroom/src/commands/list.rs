@@ -5,7 +5,8 @@ use jiff::tz::TimeZone;
 use strongroom_repository::Result;
 
 use crate::app::Context;
-use crate::engine::unknown_name;
+use crate::config::Section;
+use crate::engine::{Engine, unknown_name};
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
@@ -28,7 +29,7 @@ pub struct ListArgs {
 pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
-    let survey = Survey::take(&engine, &context.progress)?;
+    let survey = Survey::take(&engine, None, &context.progress)?;
     drop(display);
     let backups: Vec<&Backup> = survey
         .backups
@@ -36,7 +37,7 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
         .filter(|backup| is_wanted(backup, args))
         .collect();
     if backups.is_empty() {
-        refuse_unknown(args, &engine.config().job_names(), &survey.backups)?;
+        refuse_unknown(args, &engine, &survey.backups)?;
     }
     if context.screen.is_json() {
         context.screen.json(&backups)?;
@@ -68,23 +69,33 @@ pub fn tell_problems(survey: &Survey, context: &Context) -> Exit {
 
 fn is_wanted(backup: &Backup, args: &ListArgs) -> bool {
     let of_job = args.job.is_none() || backup.job == args.job;
-    let of_source = args
-        .source
-        .as_ref()
-        .is_none_or(|name| backup.sources.iter().any(|source| source.source == *name));
+    let of_source = args.source.as_ref().is_none_or(|name| holds(backup, name));
     of_job && of_source
 }
 
-/// A misspelt job is no empty list. One that was taken out of the configuration still has backups.
-fn refuse_unknown(args: &ListArgs, configured: &[String], backups: &[Backup]) -> Result<()> {
-    let Some(job) = &args.job else { return Ok(()) };
-    let has_backups = backups
-        .iter()
-        .any(|backup| backup.job.as_ref() == Some(job));
-    if configured.contains(job) || has_backups {
-        return Ok(());
+fn holds(backup: &Backup, name: &str) -> bool {
+    backup.sources.iter().any(|source| source.source == name)
+}
+
+/// A misspelt job or source is no empty list. One that was taken out of the configuration still has backups.
+fn refuse_unknown(args: &ListArgs, engine: &Engine, backups: &[Backup]) -> Result<()> {
+    let config = engine.config();
+    if let Some(job) = &args.job {
+        let jobs = config.job_names();
+        let has_backups = backups
+            .iter()
+            .any(|backup| backup.job.as_ref() == Some(job));
+        if !jobs.contains(job) && !has_backups {
+            return Err(unknown_name("job", job, &jobs));
+        }
     }
-    Err(unknown_name("job", job, configured))
+    if let Some(source) = &args.source {
+        let has_backups = backups.iter().any(|backup| holds(backup, source));
+        if !config.names(Section::Sources).contains(source) && !has_backups {
+            return Err(engine.unknown(Section::Sources, source));
+        }
+    }
+    Ok(())
 }
 
 fn table(backups: &[&Backup]) -> Table {
@@ -124,7 +135,7 @@ fn table(backups: &[&Backup]) -> Table {
             or_dash(&backup.trigger).into(),
             total(|source| source.bytes).into(),
             total(|source| source.new_bytes).into(),
-            backup.destinations.join(", ").into(),
+            backup.places().into(),
             match backup.state {
                 State::Complete => state.into(),
                 State::Incomplete => Cell::painted(state, Style::warning),

@@ -8,5 +8,7 @@ pub mod init;
 pub mod key;
 pub mod list;
 pub mod plugin;
+pub mod plugin_use;
 pub mod restore;
 pub mod show;
+pub mod show_files;

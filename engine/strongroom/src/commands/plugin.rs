@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use strongroom_host::{Plugin, PluginKind};
 use strongroom_repository::{Error, Result};
 
+use super::plugin_use::{User, users};
 use crate::app::Context;
 use crate::bundled::{BUILD_HINT, BUNDLED};
 use crate::config::{Config, Pointer, schema};
@@ -20,7 +21,7 @@ use crate::render::text::clean;
 pub enum PluginCommand {
     /// List the plugins
     List,
-    /// Show what a plugin is for and what its `config` table takes
+    /// Show what a plugin is for, what its `config` table takes, and what it requires where it is used
     Show {
         /// As in `plugin = "…"`
         plugin: String,
@@ -128,9 +129,11 @@ fn show(engine: &Engine, name: &str, context: &Context) -> Result<Exit> {
         .remove(name)
         .unwrap_or(Origin::Bundled);
     let schema: Value = serde_json::from_str(&plugin.info().config_schema).unwrap_or(Value::Null);
+    let users = users(engine, name);
     if context.screen.is_json() {
         let mut shown = to_json(name, &origin, &plugin);
         shown["config_schema"] = schema;
+        shown["used_by"] = users.iter().map(User::to_json).collect();
         context.screen.json(&shown)?;
         return Ok(Exit::Done);
     }
@@ -152,6 +155,9 @@ fn show(engine: &Engine, name: &str, context: &Context) -> Result<Exit> {
     if !keys.is_empty() {
         text.push_str(&format!("\n{}\n", style.bold("config")));
         text.push_str(&keys.render(style, None));
+    }
+    for user in &users {
+        text.push_str(&user.text(style));
     }
     context.screen.result(&text)?;
     Ok(Exit::Done)

@@ -14,7 +14,7 @@ use crate::render::progress::{Display, Shown};
 use crate::render::size;
 use crate::render::text::clean;
 use crate::run::backups::State;
-use crate::run::restore::{Prepared, Request, Restored, Target, prepare, restore};
+use crate::run::restore::{Prepared, Request, Restored, Target, look, prepare, restore};
 use crate::run::survey::Survey;
 
 /// Arguments of `restore`.
@@ -26,6 +26,9 @@ pub struct RestoreArgs {
     /// Only this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Only from this destination [default: the first one that can be read]
+    #[arg(long, value_name = "DESTINATION")]
+    from: Option<String>,
     /// Restore below this directory, each source in a folder of its own name
     #[arg(long, value_name = "DIR")]
     target: Option<PathBuf>,
@@ -55,7 +58,7 @@ pub fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
         engine.source(name, &context.progress)?;
     }
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
-    let survey = Survey::take(&engine, &context.progress)?;
+    let survey = Survey::take(&engine, request.from.as_deref(), &context.progress)?;
     let Prepared { backup, sources } = prepare(&survey, &request)?;
     if backup.state == State::Incomplete {
         context.screen.warn(&format!(
@@ -63,9 +66,14 @@ pub fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
             backup.short_id()
         ));
     }
-    let restored = sources
+    // All of them first: what is in the way of one source must show before another one is written.
+    let ready = sources
         .iter()
-        .map(|source| restore(&engine, &survey, source, &request, &context.progress))
+        .map(|source| look(&engine, &survey, source, &request, &context.progress))
+        .collect::<Result<Vec<_>>>()?;
+    let restored = ready
+        .into_iter()
+        .map(|ready| restore(ready, &request, &context.progress))
         .collect::<Result<Vec<_>>>()?;
     drop(display);
     if context.screen.is_json() {
@@ -93,6 +101,7 @@ fn request(args: RestoreArgs) -> Request {
     Request {
         backup: args.backup,
         source: args.source,
+        from: args.from,
         target: match (args.target, args.to) {
             (_, Some(source)) => Target::Source(source),
             (directory, None) => Target::Directory(directory.unwrap_or_default()),

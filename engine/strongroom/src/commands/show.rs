@@ -1,4 +1,4 @@
-//! `show`: one backup, with its snapshots and what its sources noted.
+//! `show`: one backup, with its snapshots and what its sources noted, or the files that it holds.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use strongroom_repository::backup::Manifest;
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::list::tell_problems;
+use super::show_files::list_files;
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
@@ -16,7 +17,6 @@ use crate::render::table::details;
 use crate::render::text::clean;
 use crate::render::{size, time};
 use crate::run::backups::{Backup, BackupSource, State, find};
-use crate::run::open;
 use crate::run::survey::Survey;
 
 /// Arguments of `show`.
@@ -24,6 +24,12 @@ use crate::run::survey::Survey;
 pub struct ShowArgs {
     /// The backup's id, its first 4 digits or more, or `latest`
     backup: String,
+    /// List the files that it holds instead
+    #[arg(long)]
+    files: bool,
+    /// Only this path and what is below it, relative to the source; may be given several times
+    #[arg(long = "path", value_name = "PATH", requires = "files")]
+    paths: Vec<String>,
 }
 
 /// How many names of files a terminal gets.
@@ -33,8 +39,13 @@ const NAMES_SHOWN: usize = 20;
 pub fn run(args: &ShowArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
-    let survey = Survey::take(&engine, &context.progress)?;
+    let survey = Survey::take(&engine, None, &context.progress)?;
     let backup = find(&survey.backups, &args.backup, None)?;
+    if args.files {
+        drop(display);
+        list_files(&survey, backup, &args.paths, context)?;
+        return Ok(tell_problems(&survey, context));
+    }
     let manifests = backup
         .sources
         .iter()
@@ -52,10 +63,7 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<Exit> {
 }
 
 fn manifest(survey: &Survey, source: &BackupSource, context: &Context) -> Result<Option<Manifest>> {
-    let Some((copy, repository)) = survey.copy(source) else {
-        return Ok(None);
-    };
-    let reading = open::read(repository, copy, &context.progress)?;
+    let (reading, ()) = survey.read(source, &context.progress, |_| Ok(()))?;
     Ok(reading.contents.manifest().cloned())
 }
 
@@ -102,6 +110,7 @@ fn text(backup: &Backup, manifests: &[Option<Manifest>], style: Style) -> String
                     State::Incomplete => style.warning(backup.state.as_str()),
                 },
             ),
+            ("where", backup.places()),
             ("made on", hostname.unwrap_or_default()),
             (
                 "note",

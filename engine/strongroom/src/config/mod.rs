@@ -13,6 +13,7 @@ pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod show;
+pub mod unused;
 pub mod validate;
 mod wording;
 

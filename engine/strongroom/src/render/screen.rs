@@ -115,6 +115,15 @@ impl Screen {
         self.message(&format!("{label} {}", clean(text)));
     }
 
+    /// What someone should look at, and the next thing to try in a second line.
+    pub fn warning(&self, warning: &Error) {
+        self.warn(&warning.to_string());
+        if let Some(hint) = warning.hint_text() {
+            let label = self.message_style().hint("hint:");
+            self.message(&format!("{label} {}", clean(hint)));
+        }
+    }
+
     /// What failed, in one line, and the next thing to try in a second.
     pub fn error(&self, error: &Error) {
         let style = self.message_style();

@@ -1,6 +1,6 @@
 //! Backups as people know them, put together from snapshots: all snapshots of one run, over all destinations, are one backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use strongroom_repository::{Error, ErrorKind, Id, Result, Snapshot, Time};
@@ -26,8 +26,10 @@ pub struct Backup {
     pub state: State,
     /// What was backed up.
     pub sources: Vec<BackupSource>,
-    /// Where it lies.
+    /// Where all its sources lie.
     pub destinations: Vec<String>,
+    /// Where some of its sources lie, and others are missing: a run was ended between two of them.
+    pub partial_destinations: Vec<String>,
 }
 
 /// Whether a backup holds all that it should.
@@ -36,7 +38,7 @@ pub struct Backup {
 pub enum State {
     /// Everything.
     Complete,
-    /// Files could not be read, or a source of the run has no snapshot.
+    /// Files could not be read, or no destination has all sources of the run.
     Incomplete,
 }
 
@@ -89,6 +91,14 @@ impl Backup {
         } else {
             self.id.get(..8).unwrap_or(&self.id)
         }
+    }
+
+    /// The destinations for people, `nas, offsite (partial)`.
+    pub fn places(&self) -> String {
+        let partial = self.partial_destinations.iter();
+        let partial = partial.map(|name| format!("{name} (partial)"));
+        let places: Vec<String> = self.destinations.iter().cloned().chain(partial).collect();
+        places.join(", ")
     }
 
     /// The source of this name.
@@ -149,18 +159,13 @@ fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
     let unreadable = copies
         .iter()
         .any(|copy| copy.snapshot.tag("state") == Some("incomplete"));
+    // The tag is there where there is more than one.
     let expected = tag("run-sources").and_then(|number| number.parse().ok());
-    let mut destinations: Vec<String> = Vec::new();
-    for copy in &copies {
-        if !destinations.contains(&copy.destination) {
-            destinations.push(copy.destination.clone());
-        }
-    }
+    let (destinations, partial_destinations) = places(&copies, expected.unwrap_or(1));
     let job = tag("run").and(tag("job"));
     let (trigger, note) = (tag("trigger"), tag("note"));
     let sources = by_source(copies);
-    let missing = expected.is_some_and(|expected| sources.len() < expected);
-    let state = if unreadable || missing {
+    let state = if unreadable || destinations.is_empty() {
         State::Incomplete
     } else {
         State::Complete
@@ -175,7 +180,26 @@ fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
         state,
         sources,
         destinations,
+        partial_destinations,
     })
+}
+
+/// The destinations that have `expected` sources, and those that have fewer.
+fn places(copies: &[Copy], expected: usize) -> (Vec<String>, Vec<String>) {
+    let mut names: Vec<&String> = Vec::new();
+    for copy in copies {
+        if !names.contains(&&copy.destination) {
+            names.push(&copy.destination);
+        }
+    }
+    let is_whole = |name: &&String| {
+        let here = copies.iter().filter(|copy| copy.destination == **name);
+        let sources: BTreeSet<String> = here.map(|copy| source_name(&copy.snapshot)).collect();
+        sources.len() >= expected
+    };
+    let (whole, partial): (Vec<_>, Vec<_>) = names.into_iter().partition(is_whole);
+    let owned = |names: Vec<&String>| names.into_iter().cloned().collect();
+    (owned(whole), owned(partial))
 }
 
 fn by_source(copies: Vec<Copy>) -> Vec<BackupSource> {

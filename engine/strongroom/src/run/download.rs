@@ -12,7 +12,6 @@ use strongroom_repository::tar::write_tar;
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use super::backups::{Backup, BackupSource};
-use super::open;
 use super::survey::Survey;
 use crate::render::time::compact;
 
@@ -36,12 +35,6 @@ pub fn download(
     folder: &Path,
     progress: &Arc<Progress>,
 ) -> Result<Downloaded> {
-    let (copy, repository) = survey.copy(source).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Unavailable,
-            format!("no destination that holds {} can be read", source.source),
-        )
-    })?;
     fs::create_dir_all(folder).map_err(|error| {
         Error::io(
             format!("cannot make the folder {}", folder.display()),
@@ -50,9 +43,11 @@ pub fn download(
     })?;
     let path = folder.join(file_name(backup, source));
     refuse_existing(&path)?;
-    let partial = Partial::create(&path)?;
-    let reading = open::read(repository, copy, progress)?;
-    let summary = write_tar(&reading.contents, &partial.file, progress)?;
+    let (_, (partial, summary)) = survey.read(source, progress, |reading| {
+        let partial = Partial::create(&path)?;
+        let summary = write_tar(&reading.contents, &partial.file, progress)?;
+        Ok((partial, summary))
+    })?;
     let size = partial.finish(&path)?;
     Ok(Downloaded {
         source: source.source.clone(),

@@ -54,35 +54,27 @@ pub fn each<T: Sync, R: Send>(
     })
 }
 
-/// A snapshot opened for reading. The lock is held as long as this lives.
-pub struct Reading {
-    /// What the snapshot holds.
-    pub contents: Arc<Contents>,
-    _lock: Option<Lock>,
+/// A repository's index and lock, for as many snapshots as are read there. The lock is held as long as any of its clones lives.
+#[derive(Clone)]
+pub struct Reader {
+    blobs: Arc<BlobReader>,
+    _lock: Arc<Option<Lock>>,
 }
 
-/// Opens the snapshot `copy` of `repository`.
-pub fn read(repository: &Arc<Repository>, copy: &Copy, progress: &Progress) -> Result<Reading> {
-    let lock = lock_for_reading(repository, progress)?;
-    let index = Arc::new(Index::load(repository, progress)?);
-    let reader = Arc::new(BlobReader::new(Arc::clone(repository), index));
-    let contents = Contents::open(reader, copy.id, &copy.snapshot)?;
-    Ok(Reading {
-        contents: Arc::new(contents),
-        _lock: lock,
-    })
-}
+impl Reader {
+    /// Locks `repository`, where it can be written to, and reads its index.
+    pub fn open(repository: &Arc<Repository>, progress: &Progress) -> Result<Self> {
+        let lock = Lock::for_reading(repository, progress)?;
+        let index = Arc::new(Index::load(repository, progress)?);
+        Ok(Self {
+            blobs: Arc::new(BlobReader::new(Arc::clone(repository), index)),
+            _lock: Arc::new(lock),
+        })
+    }
 
-/// A lock, or a warning where the destination cannot be written: a backup on a read-only disk must still be restorable.
-fn lock_for_reading(repository: &Arc<Repository>, progress: &Progress) -> Result<Option<Lock>> {
-    match Lock::shared(repository) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::OutOfSpace) => {
-            progress.warn(format!(
-                "the repository cannot be locked, and is read without: {error}"
-            ));
-            Ok(None)
-        }
-        Err(error) => Err(error),
+    /// Opens the snapshot `copy`.
+    pub fn contents(&self, copy: &Copy) -> Result<Arc<Contents>> {
+        let contents = Contents::open(Arc::clone(&self.blobs), copy.id, &copy.snapshot)?;
+        Ok(Arc::new(contents))
     }
 }

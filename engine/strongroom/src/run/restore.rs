@@ -6,14 +6,13 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_repository::backup::Problem;
 use strongroom_repository::feed::SnapshotFeed;
-use strongroom_repository::restore::{RestoreOptions, restore_tree};
+use strongroom_repository::restore::{RestoreOptions, look_ahead, restore_tree};
 use strongroom_repository::source::{Attributes, Conflict, RestoreRequest, Summary};
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use super::backups::{Backup, BackupSource, find};
-use super::open;
-use super::survey::Survey;
-use crate::engine::Engine;
+use super::survey::{Reading, Survey, not_found_at};
+use crate::engine::{Engine, PreparedSource};
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
@@ -22,6 +21,8 @@ pub struct Request {
     pub backup: String,
     /// Only this source.
     pub source: Option<String>,
+    /// Only from this destination.
+    pub from: Option<String>,
     /// Where to.
     pub target: Target,
     /// Only these paths, relative to the source; empty for all.
@@ -57,7 +58,7 @@ pub struct Restored {
     pub attributes: Attributes,
 }
 
-/// A restore that was found possible.
+/// What will be restored.
 pub struct Prepared<'a> {
     /// The backup.
     pub backup: &'a Backup,
@@ -65,11 +66,32 @@ pub struct Prepared<'a> {
     pub sources: Vec<&'a BackupSource>,
 }
 
+/// One source of a backup, opened, and found free to go where it shall go. Nothing of it was written yet.
+pub struct Ready {
+    source: String,
+    reading: Reading,
+    way: Way,
+}
+
+/// How a source goes where it shall go.
+enum Way {
+    /// The engine writes it into a folder.
+    Files(RestoreOptions),
+    /// The plugin takes it back.
+    Plugin(String, PreparedSource),
+}
+
 /// Finds the backup and its sources. Nothing is touched.
 pub fn prepare<'a>(survey: &'a Survey, request: &Request) -> Result<Prepared<'a>> {
-    let backup = find(&survey.backups, &request.backup, request.source.as_deref())?;
+    let from = request.from.as_deref();
+    let backup = find(&survey.backups, &request.backup, request.source.as_deref())
+        .map_err(|error| not_found_at(from, error))?;
     let sources = match &request.source {
-        Some(name) => vec![backup.source(name)?],
+        Some(name) => vec![
+            backup
+                .source(name)
+                .map_err(|error| not_found_at(from, error))?,
+        ],
         None => backup.sources.iter().collect(),
     };
     let needs_one = !request.paths.is_empty() || matches!(request.target, Target::Source(_));
@@ -91,58 +113,72 @@ pub fn prepare<'a>(survey: &'a Survey, request: &Request) -> Result<Prepared<'a>
     Ok(Prepared { backup, sources })
 }
 
-/// Restores one source of a backup.
-pub fn restore(
+/// Opens one source of a backup and looks at all that it will write, so that what is in the way is known before anything is written.
+pub fn look(
     engine: &Engine,
     survey: &Survey,
     source: &BackupSource,
     request: &Request,
     progress: &Arc<Progress>,
-) -> Result<Restored> {
-    let (copy, repository) = survey.copy(source).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Unavailable,
-            format!("no destination that holds {} can be read", source.source),
-        )
-    })?;
-    // Before anything is read: whether the target can be written to at all.
-    let mut prepared = match &request.target {
-        Target::Source(name) => Some(engine.source(name, progress)?),
-        Target::Directory(_) => None,
+) -> Result<Ready> {
+    let (reading, way) = match &request.target {
+        Target::Source(name) => {
+            // Before anything is read: whether the target can be written to at all.
+            let prepared = engine.source(name, progress)?;
+            let (reading, ()) = survey.read(source, progress, |_| Ok(()))?;
+            (reading, Way::Plugin(name.clone(), prepared))
+        }
+        Target::Directory(directory) => {
+            let (reading, options) = survey.read(source, progress, |reading| {
+                let is_ours = reading.contents.manifest().is_some();
+                let options = RestoreOptions {
+                    target: folder_for(directory, is_ours.then_some(&source.source))?,
+                    conflict: request.conflict,
+                    delete_extra: false,
+                    paths: request.paths.clone(),
+                };
+                let root = reading.contents.root();
+                look_ahead(&reading.contents, root, &options, progress)?;
+                Ok(options)
+            })?;
+            (reading, Way::Files(options))
+        }
     };
-    let reading = open::read(repository, copy, progress)?;
-    let mut restored = Restored {
+    Ok(Ready {
         source: source.source.clone(),
-        destination: copy.destination.clone(),
+        reading,
+        way,
+    })
+}
+
+/// Restores what was looked at.
+pub fn restore(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Result<Restored> {
+    let Ready {
+        source,
+        reading,
+        way,
+    } = ready;
+    let mut restored = Restored {
+        source,
+        destination: reading.destination.clone(),
         target: String::new(),
         summary: None,
         kept: 0,
         problems: Vec::new(),
         attributes: Vec::new(),
     };
-    match (&request.target, &mut prepared) {
-        (Target::Directory(directory), _) => {
-            let is_ours = reading.contents.manifest().is_some();
-            let target = folder_for(directory, is_ours.then_some(&source.source))?;
-            restored.target = target.display().to_string();
-            progress.expect(source.bytes, source.files);
-            let report = restore_tree(
-                &reading.contents,
-                reading.contents.root().clone(),
-                &RestoreOptions {
-                    target,
-                    conflict: request.conflict,
-                    delete_extra: false,
-                    paths: request.paths.clone(),
-                },
-                progress,
-            )?;
+    match way {
+        Way::Files(options) => {
+            restored.target = options.target.display().to_string();
+            let root = reading.contents.root().clone();
+            let report = restore_tree(&reading.contents, root, &options, progress)
+                .map_err(|error| reading.with_way_out(error))?;
             restored.summary = Some(report.summary);
             restored.kept = report.kept;
             restored.problems = report.problems;
         }
-        (Target::Source(name), Some(prepared)) => {
-            restored.target = name.clone();
+        Way::Plugin(name, mut prepared) => {
+            restored.target = name;
             let contents = Arc::clone(&reading.contents);
             let feed = SnapshotFeed::new(contents, request.paths.clone(), Arc::clone(progress));
             let order = RestoreRequest {
@@ -150,9 +186,11 @@ pub fn restore(
                 paths: request.paths.clone(),
                 options: options(request.conflict),
             };
-            restored.attributes = prepared.source.restore(&order, &feed)?;
+            restored.attributes = prepared
+                .source
+                .restore(&order, &feed)
+                .map_err(|error| reading.with_way_out(error))?;
         }
-        (Target::Source(_), None) => {}
     }
     Ok(restored)
 }

@@ -6,6 +6,8 @@
     reason = "each test program uses a part of it"
 )]
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -138,3 +140,87 @@ password = { file = "nas.key" }
 sources = ["media"]
 destinations = ["nas"]
 "#;
+
+/// Two volumes, two folders as destinations, one job.
+pub const TWO_OF_EACH: &str = r#"
+[sources.media]
+plugin = "volume"
+config = { path = "$DIR/media" }
+
+[sources.notes]
+plugin = "volume"
+config = { path = "$DIR/notes", writable = true }
+
+[destinations.nas]
+plugin = "filesystem"
+config = { path = "$DIR/nas" }
+password = { file = "nas.key" }
+
+[destinations.offsite]
+plugin = "filesystem"
+config = { path = "$DIR/offsite" }
+password = { command = ["echo", "another password"] }
+
+[jobs.nightly]
+sources = ["media", "notes"]
+destinations = ["nas", "offsite"]
+"#;
+
+/// Two volumes and two repositories.
+pub fn two_of_each() -> Place {
+    let place = Place::new(TWO_OF_EACH);
+    place.write("media/a.txt", "a");
+    place.write("media/deep/b.bin", vec![7; 3_000_000]);
+    place.write("notes/note.md", "# note");
+    place.ok(&["init"]);
+    place
+}
+
+/// The files below a folder with their content.
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                fs::read_dir(&path)
+                    .expect("a folder")
+                    .map(|entry| entry.expect("readable").path()),
+            );
+        } else {
+            let name = path
+                .strip_prefix(folder)
+                .expect("below")
+                .display()
+                .to_string();
+            found.insert(name, fs::read(&path).expect("readable"));
+        }
+    }
+    found
+}
+
+/// The program as somebody to whom file permissions apply, which they do not to root.
+pub fn unprivileged(place: &Place, args: &[&str]) -> Command {
+    let plain = place.command(args);
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set", "-dac_override,-dac_read_search", "--"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(place.path(""))
+        .env_clear();
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+}
+
+/// Says that a part of a test could not be done here, by name, for the summary of a test run.
+pub fn skip(name: &str, reason: &str) {
+    use std::io::Write;
+    eprintln!("skipped {name}: {reason}");
+    if let Some(path) = std::env::var_os("STRONGROOM_TEST_SKIPPED") {
+        let file = fs::OpenOptions::new().create(true).append(true).open(path);
+        writeln!(file.expect("the file opens"), "{name}: {reason}").expect("written");
+    }
+}

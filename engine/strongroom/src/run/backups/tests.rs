@@ -53,7 +53,6 @@ fn snapshots_of_one_run_are_one_backup() {
     let ids: Vec<_> = backups.iter().map(|backup| backup.short_id()).collect();
     assert_eq!(ids[1..], ["abcd000000", "abce000000"]);
     let backup = &backups[1];
-    assert_eq!(backup.destinations, ["nas", "offsite"]);
     assert_eq!(backup.note.as_deref(), Some("before: the move"));
     assert_eq!(backup.job.as_deref(), Some("nightly"));
     let sources: Vec<_> = backup
@@ -74,6 +73,40 @@ fn a_run_that_lacks_a_source_is_incomplete() {
         states,
         [State::Complete, State::Complete, State::Incomplete]
     );
+}
+
+#[test]
+fn a_destination_that_lacks_a_source_does_not_count_as_one_that_has_the_backup() {
+    let backups = nas_and_offsite();
+    let places: Vec<_> = backups.iter().map(Backup::places).collect();
+    assert_eq!(
+        places,
+        ["nas", "nas, offsite (partial)", "offsite (partial)"]
+    );
+    assert_eq!(backups[1].destinations, ["nas"]);
+    assert_eq!(backups[1].partial_destinations, ["offsite"]);
+
+    // One source here and the other there is no whole backup anywhere.
+    let scattered = group(vec![
+        (
+            "nas".into(),
+            vec![snapshot(
+                20,
+                &["/media"],
+                &run("run:abcd000000", "source:media"),
+            )],
+        ),
+        (
+            "offsite".into(),
+            vec![snapshot(
+                21,
+                &["/shop"],
+                &run("run:abcd000000", "source:shop"),
+            )],
+        ),
+    ]);
+    assert_eq!(scattered[0].state, State::Incomplete);
+    assert!(scattered[0].destinations.is_empty());
 }
 
 #[test]
