@@ -193,4 +193,5 @@ fn too_short(key: Key, offset: u64, length: Option<u64>, size: u64) -> Error {
         format!("{wanted}, but the file has {size} bytes"),
     )
     .on(key.as_str())
+    .hint("it is damaged: get it back from a copy of the repository")
 }
