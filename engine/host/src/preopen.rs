@@ -68,11 +68,10 @@ fn open_directory(path: &str) -> Result<std::path::PathBuf> {
     };
     let real = normalise(path)?.canonicalize().map_err(cannot)?;
     if !real.metadata().map_err(cannot)?.is_dir() {
-        return Err(Error::new(
-            ErrorKind::InvalidConfig,
-            format!("{path} is no directory"),
-        )
-        .hint("name the directory that holds it"));
+        return Err(
+            Error::new(ErrorKind::InvalidConfig, format!("{path} is no directory"))
+                .hint("name the directory that holds it"),
+        );
     }
     // A handle on a directory can be had without the right to read it; say so now rather than in the middle of a run.
     real.read_dir().map_err(cannot)?;

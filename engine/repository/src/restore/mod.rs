@@ -113,6 +113,6 @@ pub fn look_ahead(
             crate::ErrorKind::NotFound,
             format!("no '{path}' in this backup"),
         )
-        .hint("`strongroom show BACKUP` lists what it holds; paths are relative to the source")),
+        .hint("`strongroom show BACKUP --files` lists what it holds; paths are relative to the source")),
     }
 }
