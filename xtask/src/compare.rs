@@ -3,7 +3,7 @@
 //! In: the tree that was backed up, and the restored one. Out: how much was compared, or the first difference.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -28,12 +28,18 @@ pub(crate) fn trees(expected: &Path, actual: &Path) -> Result<Compared> {
     Ok(compared)
 }
 
+/// What strongroom adds beside the sources in each backup; other tools restore it like any folder.
+const MANIFEST_FOLDER: &str = ".strongroom";
+
 /// The folder in or below `restored` that holds what `expected` holds at its top: a tool may have made the path above it, too.
 pub(crate) fn root_of(expected: &Path, restored: &Path) -> Result<PathBuf> {
     let wanted = names(expected)?;
     let mut folder = restored.to_path_buf();
     loop {
-        let found = names(&folder)?;
+        let mut found = names(&folder)?;
+        if found != wanted {
+            found.remove(OsStr::new(MANIFEST_FOLDER));
+        }
         match found.first() {
             Some(only) if found != wanted && found.len() == 1 && folder.join(only).is_dir() => {
                 folder.push(only);
@@ -243,5 +249,16 @@ mod tests {
             },
             "link points elsewhere",
         );
+    }
+
+    #[test]
+    fn the_manifest_beside_what_was_restored_is_passed_over() {
+        let (a, b) = trees_in("manifest");
+        let restored = b.with_file_name("restored");
+        fs::create_dir_all(restored.join(MANIFEST_FOLDER)).unwrap();
+        fs::create_dir_all(restored.join("path")).unwrap();
+        fs::rename(&b, restored.join("path/b")).unwrap();
+        assert_eq!(root_of(&a, &restored).unwrap(), restored.join("path/b"));
+        fs::remove_dir_all(a.parent().unwrap()).unwrap();
     }
 }

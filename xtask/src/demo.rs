@@ -7,6 +7,7 @@ mod sample;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -100,6 +101,9 @@ impl Demo {
         self.strongroom(&["list"])?;
 
         title(5, "The restore");
+        tell(
+            "`latest` is the second backup. It is restored into a new folder, and compared with the files as they are now.",
+        );
         self.strongroom(&["restore", "latest", "--target", "restored"])?;
         self.compare(&files, "restored")?;
 
@@ -134,6 +138,9 @@ impl Demo {
             .replace("\"state\"", &format!("{:?}", self.folder.join("state")));
         self.write("strongroom.toml", &configuration)?;
         self.write("password", "correct horse battery staple\n")?;
+        let password = self.folder.join("password");
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o600))
+            .map_err(|error| Error::io("cannot protect", &password, &error))?;
         indent(&configuration);
         Ok(())
     }
@@ -192,8 +199,8 @@ impl Demo {
         let output = command
             .output()
             .map_err(|e| Error::io("cannot start", program, &e))?;
-        indent(&String::from_utf8_lossy(&output.stderr));
         indent(&String::from_utf8_lossy(&output.stdout));
+        indent(&String::from_utf8_lossy(&output.stderr));
         if output.status.success() {
             return Ok(());
         }
