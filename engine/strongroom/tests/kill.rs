@@ -144,7 +144,7 @@ fn a_kill_at_any_point_loses_at_most_the_run_in_hand() {
     let kills = format!(
         "of {POINTS} kills within {whole:?}, {lost} came before the snapshot, {locked} left a lock, {orphaned} left packs in no index"
     );
-    println!("{kills}");
+    eprintln!("{kills}");
     assert!(locked >= ENOUGH && orphaned >= ENOUGH, "{kills}");
 
     place.ok(&["check", "--read-data"]);
