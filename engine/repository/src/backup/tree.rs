@@ -170,18 +170,32 @@ impl Archiver<'_> {
             None if found.metadata.node_type() == NodeType::File => {
                 self.take_file(found, before, here)
             }
-            None => {
-                let node = match before {
-                    Some(node) => Some(node),
-                    None => self.node_or_problem(&found, here)?,
-                };
-                if let Some(node) = node {
-                    self.readers.stats.file(0);
-                    here.assembled.add(node);
-                }
-                Ok(())
-            }
+            None => self.take_special(found, before, here),
         }
+    }
+
+    /// A link, a device, a pipe: all that there is to it is its node.
+    fn take_special(
+        &mut self,
+        found: Found,
+        before: Option<Node>,
+        here: &mut Here<'_>,
+    ) -> Result<()> {
+        let stats = Arc::clone(&self.readers.stats);
+        if let Some(node) = before {
+            stats.carried(&source::Summary {
+                files: 1,
+                ..source::Summary::default()
+            });
+            here.assembled.add(node);
+            return Ok(());
+        }
+        if let Some(node) = self.node_or_problem(&found, here)? {
+            stats.file(0);
+            stats.changed_since_parent(here.in_parent(&found));
+            here.assembled.add(node);
+        }
+        Ok(())
     }
 
     fn take_directory(
@@ -217,10 +231,6 @@ impl Archiver<'_> {
     }
 
     fn take_file(&mut self, found: Found, before: Option<Node>, here: &mut Here<'_>) -> Result<()> {
-        let in_parent = here
-            .before
-            .as_ref()
-            .is_some_and(|tree| tree.find(&found.name).is_some());
         let same = before.filter(|node| {
             self.parent
                 .is_some_and(|parent| parent.content_is_everywhere(node))
@@ -252,10 +262,10 @@ impl Archiver<'_> {
         };
         let task = FileTask {
             directory,
+            in_parent: here.in_parent(&found),
             name: found.name.into(),
             path,
             metadata: found.metadata,
-            in_parent,
             home: here.assembled.expect(),
         };
         self.tasks.send(task).map_err(|_| Error::cancelled())
@@ -312,6 +322,12 @@ impl Here<'_> {
         let opened = Arc::new(walk.open(self.directory)?);
         self.opened = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// Whether the parent has an entry of that name.
+    fn in_parent(&self, found: &Found) -> bool {
+        let tree = self.before.as_ref();
+        tree.is_some_and(|tree| tree.find(&found.name).is_some())
     }
 
     fn path_of(&self, found: &Found) -> String {
