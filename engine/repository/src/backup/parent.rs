@@ -18,8 +18,8 @@ use crate::source::Parent;
 use crate::tree::{FileTime, Node, NodeType, Tree};
 
 /// Changes that come so soon before a backup begins may carry the same time as one that comes after a file was read: file systems keep
-/// times in ticks. Such a file is read again the next time.
-const TICK_NANOSECONDS: i64 = 100_000_000;
+/// times in ticks (of at most 10 ms on Linux). Such a file is read again the next time.
+const TICK_NANOSECONDS: i64 = 20_000_000;
 
 /// The backup that an incremental one continues.
 pub(crate) struct Continued {
