@@ -14,6 +14,11 @@ use crate::repository::Repository;
 use crate::tree::{Node, Tree};
 use crate::{Error, ErrorKind, Result};
 
+/// Bytes of a pack that are asked for at once, where many blobs are read.
+pub(crate) const READ_SIZE: u64 = 4 * 1024 * 1024;
+/// Two blobs with a smaller gap between them come with one read.
+pub(crate) const MAX_GAP: u64 = 128 * 1024;
+
 /// Ranges begin at multiples of this and are twice as long, so that no blob of a tree is likely to lie across two.
 const WINDOW_STEP: u64 = 1024 * 1024;
 /// 16 MiB of ranges at most.

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::snapshot::Snapshots;
 use crate::tree::{Node, NodeType, Tree};
-use crate::{Error, ErrorKind, Result, parallel};
+use crate::{Result, parallel};
 
 /// How thoroughly to check.
 #[derive(Debug, Clone, Copy, Default)]
@@ -178,7 +178,7 @@ impl<'a> Check<'a> {
                 }
                 match reader.tree(&tree) {
                     Ok(tree) => self.follow_tree(&name, &path, tree, &mut seen, &mut open),
-                    Err(error) if is_damage(&error) => {
+                    Err(error) if error.is_damage() => {
                         let place = if path.is_empty() { "/" } else { &path };
                         self.problem(&name, format!("{place}: {}", error.message()));
                     }
@@ -282,7 +282,7 @@ impl<'a> Check<'a> {
         let key = FileType::Pack.key(id);
         let bytes = match self.repository.destination().get(&key, 0, Some(size)) {
             Ok(bytes) => bytes,
-            Err(error) if is_damage(&error) => return Ok(vec![error.message().to_owned()]),
+            Err(error) if error.is_damage() => return Ok(vec![error.message().to_owned()]),
             Err(error) => return Err(error),
         };
         let mut problems = Vec::new();
@@ -338,9 +338,4 @@ fn random_below(count: usize) -> usize {
     u64::from_le_bytes(bytes)
         .checked_rem(count as u64)
         .unwrap_or(0) as usize
-}
-
-/// Whether an error says that stored bytes are wrong or gone, rather than that looking failed.
-fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NotFound)
 }

@@ -1,13 +1,11 @@
 //! What one snapshot holds: its manifest, its directories and files.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use crate::backup::manifest::{self, Manifest};
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
 use crate::id::Id;
-use crate::prefetch::Prefetch;
 use crate::restore::Selection;
 use crate::snapshot::Snapshot;
 use crate::tree::{Node, NodeType, Tree};
@@ -106,19 +104,6 @@ impl Contents {
             selection: selection.clone(),
             open: vec![Found { path, node }],
         }
-    }
-
-    /// Writes a file's content.
-    pub fn copy_file(&self, node: &Node, out: &mut dyn Write) -> Result<u64> {
-        let ids: Vec<Id> = node.content.iter().flatten().copied().collect();
-        let mut written = 0;
-        for content in Prefetch::new(Arc::clone(&self.reader), ids.into_iter().map(Ok)) {
-            let content = content?;
-            out.write_all(&content)
-                .map_err(|error| Error::io("cannot write", error))?;
-            written += content.len() as u64;
-        }
-        Ok(written)
     }
 }
 

@@ -136,6 +136,11 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// Whether stored bytes are wrong or gone, rather than that looking at them failed.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Corrupted | ErrorKind::NotFound)
+    }
+
     /// Whether trying again may help. Asks the kind, never the message.
     pub fn is_temporary(&self) -> bool {
         matches!(

@@ -8,18 +8,15 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver as Jobs, Sender as JobSender, bounded};
 
 use crate::blob::BlobType;
-use crate::blobs::BlobReader;
+use crate::blobs::{BlobReader, MAX_GAP, READ_SIZE};
 use crate::id::Id;
 use crate::index::Location;
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes of a pack that are asked for at once, and blobs in them.
-const READ_SIZE: u64 = 4 * 1024 * 1024;
+/// Blobs that are asked for at once.
 const READ_BLOBS: usize = 256;
 /// Plain bytes that a range may become: a range of zeros is tiny, and its content is not.
 const READ_CONTENT: u64 = 16 * 1024 * 1024;
-/// Two blobs with a smaller gap between them come with one read.
-const MAX_GAP: u64 = 128 * 1024;
 const THREADS: usize = 4;
 
 /// A range of a pack with blobs that are wanted in order.

@@ -8,17 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backup::Problem;
 use crate::blob::PackedBlob;
-use crate::blobs::BlobReader;
+use crate::blobs::{BlobReader, MAX_GAP, READ_SIZE};
 use crate::id::Id;
 use crate::index::Location;
 use crate::progress::Progress;
 use crate::tree::Node;
-use crate::{Error, ErrorKind, Result, parallel};
+use crate::{Error, Result, parallel};
 
-/// Bytes of a pack that are asked for at once.
-const READ_SIZE: u64 = 4 * 1024 * 1024;
-/// Two blobs with a smaller gap between them come with one read.
-const MAX_GAP: u64 = 128 * 1024;
 /// Files with several pieces that are kept open between them; a process may have 1024 files open.
 const MAX_OPEN: usize = 256;
 /// A run of zeros of this length becomes a hole.
@@ -181,11 +177,6 @@ fn same_blob(a: &Piece, b: &Piece) -> bool {
     a.pack == b.pack && a.blob == b.blob
 }
 
-/// Whether stored bytes are wrong or gone, rather than that reading them failed.
-fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::NotFound)
-}
-
 struct ContentWriter<'a> {
     window: &'a Window,
     reader: &'a BlobReader,
@@ -213,12 +204,12 @@ impl ContentWriter<'_> {
         let bytes = match self.reader.get(pack, start, end - start) {
             Ok(bytes) => bytes,
             // Damage of one blob is no reason to lose its neighbours.
-            Err(error) if is_damage(&error) && pieces.len() > 1 => {
+            Err(error) if error.is_damage() && pieces.len() > 1 => {
                 return pieces
                     .chunk_by(same_blob)
                     .try_for_each(|same| self.fetch_one(same));
             }
-            Err(error) if is_damage(&error) => return self.give_up(pieces, &error),
+            Err(error) if error.is_damage() => return self.give_up(pieces, &error),
             Err(error) => return Err(error),
         };
         pieces
@@ -237,7 +228,7 @@ impl ContentWriter<'_> {
         let start = u64::from(piece.blob.offset);
         match self.reader.get(pack, start, u64::from(piece.blob.length)) {
             Ok(bytes) => self.decode(same, pack, &bytes, start),
-            Err(error) if is_damage(&error) => self.give_up(same, &error),
+            Err(error) if error.is_damage() => self.give_up(same, &error),
             Err(error) => Err(error),
         }
     }
