@@ -17,23 +17,25 @@ const MAX_BLOB: u32 = 2 * 1024 * 1024 * 1024 - 1;
 /// Compresses and encrypts the blobs of one thread.
 pub(crate) struct Encoder {
     compressor: Compressor<'static>,
+    decompressor: Decompressor<'static>,
     compressed: Vec<u8>,
-    verifier: Decoder,
+    decompressed: Vec<u8>,
 }
 
 impl Encoder {
-    /// An encoder with a zstd context of its own.
+    /// An encoder with zstd contexts of its own.
     pub(crate) fn new() -> Result<Self> {
         let compressor =
             Compressor::new(LEVEL).map_err(|error| Error::io("cannot start zstd", error))?;
         Ok(Self {
             compressor,
+            decompressor: decompressor()?,
             compressed: Vec::new(),
-            verifier: Decoder::new()?,
+            decompressed: Vec::new(),
         })
     }
 
-    /// Compresses `content` for [`Compressed::add_to`].
+    /// Compresses `content` for [`Compressed::add_to`], and proves that it can be decompressed again.
     pub(crate) fn compress<'e>(&'e mut self, content: &'e [u8]) -> Result<Compressed<'e>> {
         self.compressed.clear();
         self.compressed
@@ -42,21 +44,25 @@ impl Encoder {
             .compressor
             .compress_to_buffer(content, &mut self.compressed)
             .map_err(|error| Error::io("cannot compress", error))?;
-        let verifier = &mut self.verifier;
-        Ok(if length < content.len() {
-            let plain_length = u32::try_from(content.len())
-                .map_err(|_| Error::new(ErrorKind::Unsupported, "a blob of more than 4 GiB"))?;
-            Compressed {
-                bytes: &self.compressed,
-                plain_length: Some(plain_length),
-                verifier,
-            }
-        } else {
-            Compressed {
+        if length >= content.len() {
+            return Ok(Compressed {
                 bytes: content,
                 plain_length: None,
-                verifier,
-            }
+            });
+        }
+        let plain_length = u32::try_from(content.len())
+            .map_err(|_| Error::new(ErrorKind::Unsupported, "a blob of more than 4 GiB"))?;
+        decompress(
+            &mut self.decompressor,
+            &self.compressed,
+            plain_length,
+            &mut self.decompressed,
+        )
+        .and_then(|()| ensure(self.decompressed == content, "it was compressed wrongly"))
+        .map_err(faulty_machine)?;
+        Ok(Compressed {
+            bytes: &self.compressed,
+            plain_length: Some(plain_length),
         })
     }
 }
@@ -65,29 +71,50 @@ impl Encoder {
 pub(crate) struct Compressed<'e> {
     bytes: &'e [u8],
     plain_length: Option<u32>,
-    verifier: &'e mut Decoder,
 }
 
 impl Compressed<'_> {
-    /// Appends the blob to `pack`, then reads it back from there: what leaves this machine is proven to give `id` again.
-    /// Returns the encrypted length.
+    /// Appends the blob to `pack`, then opens it there and compares. Returns the encrypted length.
+    ///
+    /// Before the pack leaves, [`ensure_proven`] must have seen that the plain content still hashes to `id`: then what leaves this machine
+    /// gives `id` again.
     pub(crate) fn add_to(
-        &mut self,
+        &self,
         pack: &mut PackBuilder,
         key: &MasterKey,
         blob_type: BlobType,
         id: Id,
     ) -> Result<u64> {
         let sealed = pack.add(key, blob_type, id, self.bytes, self.plain_length)?;
-        self.verifier
-            .decode(key, &id, self.plain_length, sealed)
-            .map_err(|error| {
-                error
-                    .on(format!("a blob that was just encrypted ({})", id.short()))
-                    .hint("memory or CPU of this machine may be faulty: run a memory test")
-            })?;
+        key.expect_opens_to(sealed, self.bytes)
+            .map_err(|error| faulty_machine(error.on(format!("the blob {}", id.short()))))?;
         Ok(sealed.len() as u64)
     }
+}
+
+/// Fails where content, hashed once more after it was compressed, encrypted and compared, is not what its id says.
+pub(crate) fn ensure_proven(hashed_again: Id, id: Id) -> Result<()> {
+    ensure(
+        hashed_again == id,
+        "its content changed while it was encrypted",
+    )
+    .map_err(|error| faulty_machine(error.on(format!("the blob {}", id.short()))))
+}
+
+fn ensure(good: bool, otherwise: &str) -> Result<()> {
+    if good {
+        Ok(())
+    } else {
+        Err(Error::corrupted(otherwise))
+    }
+}
+
+fn faulty_machine(error: Error) -> Error {
+    error.hint("memory or CPU of this machine may be faulty: run a memory test")
+}
+
+fn decompressor() -> Result<Decompressor<'static>> {
+    Decompressor::new().map_err(|error| Error::io("cannot start zstd", error))
 }
 
 /// Decrypts, decompresses and verifies the blobs of one thread.
@@ -100,10 +127,8 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// A decoder with a zstd context of its own.
     pub(crate) fn new() -> Result<Self> {
-        let decompressor =
-            Decompressor::new().map_err(|error| Error::io("cannot start zstd", error))?;
         Ok(Self {
-            decompressor,
+            decompressor: decompressor()?,
             opened: Vec::new(),
             plain: Vec::new(),
         })
@@ -186,7 +211,7 @@ mod tests {
         let mut pack = PackBuilder::new(Buffer::default());
         let id = Id::of(content);
         let mut encoder = Encoder::new().expect("encoder");
-        let mut compressed = encoder.compress(content).expect("compressed");
+        let compressed = encoder.compress(content).expect("compressed");
         compressed
             .add_to(&mut pack, &key, BlobType::Data, id)
             .expect("added");
@@ -226,7 +251,7 @@ mod tests {
         let content = b"content ".repeat(100);
         let mut pack = PackBuilder::new(Buffer::default());
         let mut encoder = Encoder::new().expect("encoder");
-        let mut compressed = encoder.compress(&content).expect("compressed");
+        let compressed = encoder.compress(&content).expect("compressed");
         let id = Id::of(&content);
         compressed
             .add_to(&mut pack, &key, BlobType::Data, id)

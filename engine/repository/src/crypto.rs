@@ -21,6 +21,7 @@ pub const OVERHEAD: usize = IV_SIZE + MAC_SIZE;
 pub const IV_SIZE: usize = 16;
 
 const MAC_SIZE: usize = 16;
+const MAC_BLOCK: usize = 16;
 
 /// The key of a repository, or of a key file. Its schedules are built once; sealing and opening take `&self`, from any thread.
 ///
@@ -70,44 +71,76 @@ impl MasterKey {
         &self.mac_r
     }
 
-    /// Seals what stands at the end of `buffer`, in place: `buffer[start..]` is [`IV_SIZE`] bytes of room and then the plaintext. The IV is
-    /// filled in, the plaintext becomes ciphertext, and the MAC is appended.
-    ///
-    /// # Panics
-    /// When the caller left no room for the IV.
-    pub fn seal_in_place(&self, buffer: &mut Vec<u8>, start: usize) {
-        let (iv, content) = buffer[start..]
-            .split_first_chunk_mut::<IV_SIZE>()
-            .expect("the caller leaves room for the IV");
-        random(iv);
-        let mac = self.encrypt_and_mac(iv, content);
-        buffer.extend_from_slice(&mac);
+    /// Appends `plaintext`, sealed, to `buffer`.
+    pub fn seal_into(&self, plaintext: &[u8], buffer: &mut Vec<u8>) {
+        let mut iv = [0; IV_SIZE];
+        random(&mut iv);
+        self.seal_with(&iv, plaintext, buffer);
     }
 
     /// Seals `plaintext` into a new buffer of [`OVERHEAD`] more bytes.
     pub fn seal(&self, plaintext: &[u8]) -> Vec<u8> {
         let mut buffer = Vec::with_capacity(plaintext.len() + OVERHEAD);
-        buffer.extend_from_slice(&[0; IV_SIZE]);
-        buffer.extend_from_slice(plaintext);
-        self.seal_in_place(&mut buffer, 0);
+        self.seal_into(plaintext, &mut buffer);
         buffer
+    }
+
+    fn seal_with(&self, iv: &[u8; IV_SIZE], plaintext: &[u8], buffer: &mut Vec<u8>) {
+        buffer.reserve(plaintext.len() + OVERHEAD);
+        buffer.extend_from_slice(iv);
+        let mut keystream = self.keystream(iv);
+        let mut mac = self.mac(iv);
+        for tile in plaintext.chunks(TILE) {
+            let start = buffer.len();
+            buffer.extend_from_slice(tile);
+            let tile = &mut buffer[start..];
+            keystream.apply_keystream(tile);
+            mac.update(tile);
+        }
+        buffer.extend_from_slice(&mac.finish());
     }
 
     /// Verifies `sealed` and replaces `plaintext` by its content. Memory that `plaintext` has is used again.
     ///
     /// Fails with [`ErrorKind::Corrupted`](crate::ErrorKind::Corrupted), and leaves `plaintext` empty, where the bytes or the key are not those of sealing.
     pub fn open_into(&self, sealed: &[u8], plaintext: &mut Vec<u8>) -> Result<()> {
-        let Some((iv, content)) = self.verified(sealed) else {
-            plaintext.clear();
-            return Err(Error::corrupted(match sealed.len() {
-                0..OVERHEAD => "it is too short to be encrypted data",
-                _ => "its encrypted data is damaged",
-            }));
-        };
+        plaintext.clear();
+        let (iv, content, expected) = parts(sealed)?;
         // Every byte is written below, so only growth needs a first value.
         plaintext.resize(content.len(), 0);
-        self.keystream(iv).apply_keystream_b2b(content, plaintext);
+        let mut keystream = self.keystream(iv);
+        let mut mac = self.mac(iv);
+        for (tile, plain) in content.chunks(TILE).zip(plaintext.chunks_mut(TILE)) {
+            mac.update(tile);
+            keystream.apply_keystream_b2b(tile, plain);
+        }
+        if !same(&mac.finish(), expected) {
+            plaintext.clear();
+            return Err(damaged());
+        }
         Ok(())
+    }
+
+    /// Verifies that `sealed` opens to `plaintext`, without room for a second copy of it.
+    ///
+    /// Fails with [`ErrorKind::Corrupted`](crate::ErrorKind::Corrupted) where it does not.
+    pub fn expect_opens_to(&self, sealed: &[u8], plaintext: &[u8]) -> Result<()> {
+        let (iv, content, expected) = parts(sealed)?;
+        let mut keystream = self.keystream(iv);
+        let mut mac = self.mac(iv);
+        let mut opened = [0; TILE];
+        let mut equal = content.len() == plaintext.len();
+        for (tile, plain) in content.chunks(TILE).zip(plaintext.chunks(TILE)) {
+            mac.update(tile);
+            let opened = &mut opened[..tile.len()];
+            keystream.apply_keystream_b2b(tile, opened);
+            equal &= opened == plain;
+        }
+        if equal && same(&mac.finish(), expected) {
+            Ok(())
+        } else {
+            Err(damaged())
+        }
     }
 
     /// Verifies `sealed` and returns its content.
@@ -117,18 +150,6 @@ impl MasterKey {
         Ok(plaintext)
     }
 
-    fn encrypt_and_mac(&self, iv: &[u8; IV_SIZE], content: &mut [u8]) -> [u8; MAC_SIZE] {
-        self.keystream(iv).apply_keystream(content);
-        self.mac(iv, content)
-    }
-
-    /// IV and ciphertext, once the MAC has been compared in constant time.
-    fn verified<'a>(&self, sealed: &'a [u8]) -> Option<(&'a [u8; IV_SIZE], &'a [u8])> {
-        let (iv, rest) = sealed.split_first_chunk::<IV_SIZE>()?;
-        let (content, mac) = rest.split_last_chunk::<MAC_SIZE>()?;
-        same(&self.mac(iv, content), mac).then_some((iv, content))
-    }
-
     fn keystream(
         &self,
         iv: &[u8; IV_SIZE],
@@ -136,21 +157,58 @@ impl MasterKey {
         StreamCipherCoreWrapper::from_core(CtrCore::inner_iv_init(&self.cipher, iv.into()))
     }
 
-    fn mac(&self, iv: &[u8; IV_SIZE], ciphertext: &[u8]) -> [u8; MAC_SIZE] {
+    fn mac(&self, iv: &[u8; IV_SIZE]) -> Mac {
         let mut one_time = Zeroizing::new([0; 32]);
         let (r, s) = one_time.split_at_mut(16);
         r.copy_from_slice(&self.mac_r);
-        s.copy_from_slice(iv);
         let mut block = Array::from(*iv);
         self.mac_cipher.encrypt_block(&mut block);
         s.copy_from_slice(&block);
-
-        let (blocks, rest) = Block::slice_as_chunks(ciphertext);
-        let mut poly = Poly1305::new((&*one_time).into());
-        // Whole blocks through `update`, which works on several at once; `compute_unpadded` takes them one by one.
-        poly.update(blocks);
-        poly.compute_unpadded(rest).into()
+        Mac {
+            poly: Poly1305::new((&*one_time).into()),
+            rest: [0; MAC_BLOCK],
+            filled: 0,
+        }
     }
+}
+
+/// What a pass over the bytes works on at a time: cipher and MAC find it in the first-level cache.
+const TILE: usize = 16 * 1024;
+
+/// Poly1305-AES of a ciphertext that comes tile by tile. Only the last tile may end within a block.
+struct Mac {
+    poly: Poly1305,
+    rest: [u8; MAC_BLOCK],
+    filled: usize,
+}
+
+impl Mac {
+    fn update(&mut self, tile: &[u8]) {
+        debug_assert_eq!(self.filled, 0, "a tile after the last");
+        let (blocks, rest) = Block::slice_as_chunks(tile);
+        self.poly.update(blocks);
+        self.rest[..rest.len()].copy_from_slice(rest);
+        self.filled = rest.len();
+    }
+
+    fn finish(self) -> [u8; MAC_SIZE] {
+        self.poly.compute_unpadded(&self.rest[..self.filled]).into()
+    }
+}
+
+/// IV, ciphertext and MAC.
+fn parts(sealed: &[u8]) -> Result<(&[u8; IV_SIZE], &[u8], &[u8; MAC_SIZE])> {
+    sealed
+        .split_first_chunk()
+        .and_then(|(iv, rest)| {
+            let (content, mac) = rest.split_last_chunk()?;
+            Some((iv, content, mac))
+        })
+        .ok_or_else(|| Error::corrupted("it is too short to be encrypted data"))
+}
+
+fn damaged() -> Error {
+    Error::corrupted("its encrypted data is damaged")
 }
 
 impl fmt::Debug for MasterKey {
@@ -207,9 +265,9 @@ mod tests {
         assert_eq!(key.open(SEALED).expect("opens"), OPENED.as_bytes());
 
         let iv = SEALED.first_chunk().expect("is long enough");
-        let mut content = OPENED.as_bytes().to_vec();
-        let mac = key.encrypt_and_mac(iv, &mut content);
-        assert_eq!([iv.as_slice(), &content, &mac].concat(), SEALED);
+        let mut sealed = Vec::new();
+        key.seal_with(iv, OPENED.as_bytes(), &mut sealed);
+        assert_eq!(sealed, SEALED);
     }
 
     #[test]
@@ -226,9 +284,9 @@ mod tests {
             ),
         ] {
             let key = MasterKey::new(&key, &[0; 16], &[0; 16]);
-            let mut content = [0; 40];
-            key.encrypt_and_mac(&[0xff; 16], &mut content);
-            assert_eq!(hex(&content), keystream);
+            let mut sealed = Vec::new();
+            key.seal_with(&[0xff; 16], &[0; 40], &mut sealed);
+            assert_eq!(hex(&sealed[IV_SIZE..IV_SIZE + 40]), keystream);
         }
     }
 
@@ -262,36 +320,62 @@ mod tests {
             let message: Vec<u8> = (0..message.len() / 2)
                 .map(|i| u8::from_str_radix(&message[2 * i..2 * i + 2], 16).expect("is hex"))
                 .collect();
-            assert_eq!(hex(&key.mac(&bytes(n), &message)), expected);
+            let mut mac = key.mac(&bytes(n));
+            mac.update(&message);
+            assert_eq!(hex(&mac.finish()), expected);
         }
     }
 
     #[test]
     fn every_length_survives_in_a_used_buffer() {
         let key = MasterKey::generate();
-        let content: Vec<u8> = (0..1000_u32).map(|i| (i * 7) as u8).collect();
+        let content: Vec<u8> = (0..3 * TILE).map(|i| (i * 7) as u8).collect();
         let mut opened = vec![0xee; 500];
-        for length in (0..=130).chain([255, 256, 257, 999, 1000]) {
+        for length in (0..=130).chain([1000, TILE - 1, TILE, TILE + 1, 2 * TILE, 3 * TILE]) {
             let content = &content[..length];
             let sealed = key.seal(content);
             assert_eq!(sealed.len(), length + OVERHEAD);
             key.open_into(&sealed, &mut opened).expect("opens");
             assert_eq!(opened, content);
+            key.expect_opens_to(&sealed, content).expect("the same");
         }
     }
 
     #[test]
-    fn sealing_in_place_leaves_what_stands_before() {
+    fn sealing_leaves_what_stands_before() {
         let key = MasterKey::generate();
         let mut buffer = b"before".to_vec();
         for content in [&b"first"[..], b"second"] {
             let start = buffer.len();
-            buffer.extend_from_slice(&[0; IV_SIZE]);
-            buffer.extend_from_slice(content);
-            key.seal_in_place(&mut buffer, start);
+            key.seal_into(content, &mut buffer);
             assert_eq!(key.open(&buffer[start..]).expect("opens"), content);
         }
         assert!(buffer.starts_with(b"before"));
+    }
+
+    #[test]
+    fn what_opens_to_something_else_is_noticed() {
+        let key = MasterKey::generate();
+        let content = vec![7; TILE + 20];
+        let sealed = key.seal(&content);
+        for position in [0, TILE - 1, TILE, TILE + 19] {
+            let mut other = content.clone();
+            other[position] ^= 1;
+            key.expect_opens_to(&sealed, &other)
+                .expect_err("differs by a bit");
+        }
+        for length in [0, TILE, TILE + 19] {
+            key.expect_opens_to(&sealed, &content[..length])
+                .expect_err("is shorter");
+        }
+        key.expect_opens_to(&sealed, &[content.clone(), vec![7]].concat())
+            .expect_err("is longer");
+        for position in [0, IV_SIZE, sealed.len() - 1] {
+            let mut damaged = sealed.clone();
+            damaged[position] ^= 1;
+            key.expect_opens_to(&damaged, &content)
+                .expect_err("is damaged");
+        }
     }
 
     #[test]

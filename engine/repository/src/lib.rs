@@ -38,6 +38,7 @@ mod recovery_key;
 pub mod repository;
 pub mod restore;
 pub mod retry;
+mod sha256;
 pub mod snapshot;
 pub mod source;
 pub mod tar;

@@ -10,6 +10,7 @@ use crate::blob::{BlobType, PackedBlob};
 use crate::buffer::Buffer;
 use crate::crypto::{MasterKey, OVERHEAD};
 use crate::id::Id;
+use crate::sha256::Hasher;
 use crate::{Error, Result};
 
 /// A pack is sent once it has grown to this.
@@ -28,10 +29,15 @@ const MAX_BLOBS: usize = MAX_HEADER / COMPRESSED_ENTRY / 4;
 pub struct PackBuilder {
     buffer: Buffer,
     blobs: Vec<PackedBlob>,
+    hasher: Hasher,
+    /// Bytes that the hasher has seen.
+    hashed: usize,
 }
 
 /// A finished pack.
 pub struct FinishedPack {
+    /// SHA-256 of all its bytes.
+    pub id: Id,
     /// All its bytes.
     pub bytes: Buffer,
     /// What it holds.
@@ -45,6 +51,8 @@ impl PackBuilder {
         Self {
             buffer,
             blobs: Vec::new(),
+            hasher: Hasher::default(),
+            hashed: 0,
         }
     }
 
@@ -68,9 +76,7 @@ impl PackBuilder {
         uncompressed_length: Option<u32>,
     ) -> Result<&[u8]> {
         let offset = self.buffer.len();
-        self.buffer.resize(offset + crate::crypto::IV_SIZE, 0);
-        self.buffer.extend_from_slice(content);
-        key.seal_in_place(&mut self.buffer, offset);
+        key.seal_into(content, &mut self.buffer);
         let sealed = self.buffer.get(offset..).unwrap_or_default();
         let too_long = |_| Error::new(crate::ErrorKind::Unsupported, "a pack grew beyond 4 GiB");
         self.blobs.push(PackedBlob {
@@ -101,6 +107,13 @@ impl PackBuilder {
             && self.blobs.len() + other.blobs.len() <= MAX_BLOBS
     }
 
+    /// The hasher of the pack's id, and the bytes that it lacks, to be hashed beside others. Whoever takes them must hash them.
+    pub(crate) fn unhashed(&mut self) -> (&mut Hasher, &[u8]) {
+        let bytes = self.buffer.get(self.hashed..).unwrap_or_default();
+        self.hashed = self.buffer.len();
+        (&mut self.hasher, bytes)
+    }
+
     /// Bytes so far.
     pub fn len(&self) -> usize {
         self.buffer.len()
@@ -109,14 +122,17 @@ impl PackBuilder {
     /// Ends the pack with its list.
     pub fn finish(mut self, key: &MasterKey) -> Result<FinishedPack> {
         let start = self.buffer.len();
-        self.buffer.resize(start + crate::crypto::IV_SIZE, 0);
+        let mut header = Vec::with_capacity(header_size(&self.blobs));
         for blob in &self.blobs {
-            write_entry(&mut self.buffer, blob);
+            write_entry(&mut header, blob);
         }
-        key.seal_in_place(&mut self.buffer, start);
+        key.seal_into(&header, &mut self.buffer);
         let length = (self.buffer.len() - start) as u32;
         self.buffer.extend_from_slice(&length.to_le_bytes());
+        let (hasher, bytes) = self.unhashed();
+        hasher.update(bytes);
         Ok(FinishedPack {
+            id: self.hasher.finish(),
             bytes: self.buffer,
             blobs: self.blobs,
         })
@@ -273,6 +289,7 @@ mod tests {
     fn a_pack_lists_what_was_added() {
         let key = MasterKey::generate();
         let pack = sample(&key);
+        assert_eq!(pack.id, Id::of(&pack.bytes));
         assert_eq!(read(&key, &pack.bytes).expect("readable"), pack.blobs);
         let first = pack.blobs[1];
         let sealed = &pack.bytes[first.offset as usize..first.end() as usize];
@@ -292,8 +309,11 @@ mod tests {
         second
             .add(&key, BlobType::Data, Id::of(b"bc"), b"bc", None)
             .expect("added");
+        let (hasher, bytes) = first.unhashed();
+        hasher.update(bytes);
         first.absorb(second).expect("absorbed");
         let pack = first.finish(&key).expect("finished");
+        assert_eq!(pack.id, Id::of(&pack.bytes));
         let blobs = read(&key, &pack.bytes).expect("readable");
         let last = blobs[1];
         let sealed = &pack.bytes[last.offset as usize..last.end() as usize];

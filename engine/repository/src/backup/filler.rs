@@ -1,5 +1,6 @@
 //! Bytes of files in, batches of chunks out. Large files span several batches; many small files share one.
 
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -23,10 +24,9 @@ pub(crate) struct Batch {
     pub(crate) chunks: Vec<Chunk>,
 }
 
-/// A chunk, `slab[start..end]`.
+/// A chunk, `slab[range]`.
 pub(crate) struct Chunk {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    pub(crate) range: Range<usize>,
     pub(crate) file: Arc<FileInProgress>,
     pub(crate) number: usize,
 }
@@ -150,8 +150,7 @@ impl Filler {
     fn add_chunk(&mut self, end: usize, file: &Arc<FileInProgress>) {
         let number = file.expect_chunk();
         self.chunks.push(Chunk {
-            start: self.start,
-            end,
+            range: self.start..end,
             file: Arc::clone(file),
             number,
         });

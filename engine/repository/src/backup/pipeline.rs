@@ -81,8 +81,8 @@ impl Pipeline {
     ) -> Result<Self> {
         let workers = worker_count();
         let (sender, receiver) = bounded(2);
-        // Each filler holds one slab, and a second one while it moves an unfinished chunk over.
-        let slabs = reader_count() + MAX_WRITERS + workers + 3;
+        // Each filler holds one slab, and a second one while it moves an unfinished chunk over; each worker one in hand and one to be proven.
+        let slabs = reader_count() + MAX_WRITERS + 2 * workers + 3;
         let shared = Arc::new(Shared {
             targets,
             slabs: Pool::new(slabs, SLAB_SIZE),
@@ -129,24 +129,13 @@ fn work(shared: &Arc<Shared>, batches: &Receiver<Work>) {
     let mut storer = Storer::new(shared);
     while let Ok(Work::Batch(batch)) = batches.recv() {
         // After a failure batches are only dropped, so that whoever waits for a slab gets one and sees the failure.
-        if let Err(error) = shared
-            .check()
-            .and_then(|()| process(&batch, &mut storer, shared))
-        {
+        if let Err(error) = shared.check().and_then(|()| storer.store_batch(batch)) {
             shared.failure.record(error);
         }
     }
-    storer.leave_packs();
-}
-
-fn process(batch: &Batch, storer: &mut Storer, shared: &Shared) -> Result<()> {
-    for chunk in &batch.chunks {
-        let content = batch.slab.get(chunk.start..chunk.end).unwrap_or_default();
-        let id = storer.store(crate::BlobType::Data, content, &chunk.file.stats)?;
-        chunk.file.chunk_stored(chunk.number, id, storer)?;
-        shared.progress.advance(content.len() as u64, 0);
+    if let Err(error) = shared.check().and_then(|()| storer.finish()) {
+        shared.failure.record(error);
     }
-    Ok(())
 }
 
 /// Starts a named thread.

@@ -176,9 +176,9 @@ impl BackupSession {
     /// One result for each destination; an error where none has the backup.
     pub fn commit(mut self) -> Result<Vec<Committed>> {
         self.pipeline.stop();
-        self.storer.leave_packs();
+        let finished = self.storer.finish();
         let shared = Arc::clone(&self.pipeline.shared);
-        shared.failure.explain(shared.check())?;
+        shared.failure.explain(finished.and(shared.check()))?;
         shared.progress.step("writing the index");
         let ended = Time::now();
         let committed: Vec<Committed> = shared

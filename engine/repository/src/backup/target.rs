@@ -225,9 +225,9 @@ impl Uploads {
             Some(BlobType::Tree) => Content::Metadata,
             _ => Content::Data,
         };
-        let body = Body::of(bytes::Bytes::from_owner(pack.bytes));
+        let id = pack.id;
+        let body = Body::new(bytes::Bytes::from_owner(pack.bytes), id);
         let size = body.bytes().len() as u64;
-        let id = body.sha256();
         let options = PutOptions {
             create_only: false,
             content,
