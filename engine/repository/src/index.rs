@@ -1,85 +1,19 @@
-//! The index: which pack holds which blob. Index objects in, look-ups out.
+//! The index: which pack holds which blob. Packs and their blobs in, look-ups out.
 //!
-//! In memory a blob takes 48 bytes and a slot of about 5 in the hash table.
+//! In memory a blob takes 48 bytes, and 6 to 11 in the hash table.
 
-use std::sync::Mutex;
+mod file;
+mod load;
+mod scan;
 
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
+use hashbrown::hash_table::Entry;
 
 use crate::blob::{BlobType, PackedBlob};
-use crate::file::FileType;
 use crate::id::Id;
-use crate::parallel;
-use crate::progress::Progress;
-use crate::repository::Repository;
 use crate::{Error, ErrorKind, Result};
 
-/// An index object, as it is stored.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct IndexFile {
-    /// Older index objects that this one replaces. Not written any more, but read.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub supersedes: Vec<Id>,
-    /// The packs it describes.
-    pub packs: Vec<IndexPack>,
-}
-
-/// One pack in an index object.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct IndexPack {
-    /// The pack's id.
-    pub id: Id,
-    /// All its blobs.
-    pub blobs: Vec<IndexBlob>,
-}
-
-/// One blob in an index object.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct IndexBlob {
-    /// SHA-256 of the plain content.
-    pub id: Id,
-    /// Data or tree.
-    #[serde(rename = "type")]
-    pub blob_type: BlobType,
-    /// Where it begins in the pack.
-    pub offset: u32,
-    /// Encrypted bytes.
-    pub length: u32,
-    /// Plain bytes where it was compressed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uncompressed_length: Option<u32>,
-}
-
-impl IndexPack {
-    /// What an index says of a pack that holds `blobs`.
-    pub fn new(id: Id, blobs: &[PackedBlob]) -> Self {
-        let blobs = blobs
-            .iter()
-            .map(|blob| IndexBlob {
-                id: blob.id,
-                blob_type: blob.blob_type,
-                offset: blob.offset,
-                length: blob.length,
-                uncompressed_length: blob.uncompressed_length,
-            })
-            .collect();
-        Self { id, blobs }
-    }
-}
-
-impl From<IndexBlob> for PackedBlob {
-    fn from(blob: IndexBlob) -> Self {
-        Self {
-            id: blob.id,
-            blob_type: blob.blob_type,
-            offset: blob.offset,
-            length: blob.length,
-            // Some writers say 0 for blobs that are not compressed.
-            uncompressed_length: blob.uncompressed_length.filter(|length| *length != 0),
-        }
-    }
-}
+pub use file::{IndexBlob, IndexFile, IndexPack};
 
 /// Where a blob is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +46,16 @@ pub struct Pack {
     pub blobs_end: u64,
 }
 
+/// Blobs on their way into an index: those of one or more packs, which are numbered from 0 here.
+#[derive(Default)]
+struct Batch {
+    packs: Vec<Pack>,
+    slots: Vec<Slot>,
+}
+
+/// The pack's number and the blob's type share 32 bits.
+const MAX_PACKS: usize = u32::MAX as usize / 2;
+
 /// Slots are kept in blocks, so that growing never copies what is there nor doubles the memory.
 const BLOCK: usize = 1 << 14;
 
@@ -125,78 +69,71 @@ pub struct Index {
 }
 
 impl Index {
-    /// Loads every index object of `repository`, several at a time.
-    pub fn load(repository: &Repository, progress: &Progress) -> Result<Self> {
-        progress.step("reading the index");
-        let files: Vec<Id> = repository
-            .list(FileType::Index)?
-            .into_iter()
-            .map(|(id, _)| id)
-            .collect();
-        let index = Mutex::new(Self {
-            files: files.clone(),
-            ..Self::default()
-        });
-        let threads = repository.destination().parallelism();
-        parallel::for_each(threads, &files, |id| {
-            progress.check_cancelled()?;
-            let file: IndexFile = repository.load_json(FileType::Index, id)?;
-            let mut index = index.lock().map_err(|_| poisoned())?;
-            for pack in file.packs {
-                index.add_pack(pack.id, pack.blobs.into_iter().map(PackedBlob::from))?;
-            }
-            Ok(())
-        })?;
-        index.into_inner().map_err(|_| poisoned())
-    }
-
     /// Adds the blobs of a pack. A blob that another pack holds too is found in the first one.
     pub fn add_pack(
         &mut self,
         pack: Id,
         blobs: impl IntoIterator<Item = PackedBlob>,
     ) -> Result<()> {
-        let number = u32::try_from(self.packs.len())
-            .ok()
-            .filter(|number| *number < u32::MAX / 2)
-            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "more than 2 billion packs"))?;
-        let mut blobs_end = 0;
+        let mut batch = Batch::default();
+        batch.begin_pack(pack);
         for blob in blobs {
-            blobs_end = blobs_end.max(blob.end());
-            self.add_blob(number, &blob)?;
+            batch.push(&blob);
         }
-        self.packs.push(Pack {
-            id: pack,
-            blobs_end,
-        });
+        self.add(&batch)
+    }
+
+    /// Adds the packs of a batch.
+    fn add(&mut self, batch: &Batch) -> Result<()> {
+        let first = self.packs.len();
+        if first + batch.packs.len() > MAX_PACKS {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "more than 2 billion packs",
+            ));
+        }
+        self.packs.extend_from_slice(&batch.packs);
+        let first = (first as u32) << 1;
+        batch.slots.iter().try_for_each(|slot| {
+            self.add_slot(Slot {
+                pack: slot.pack + first,
+                ..*slot
+            })
+        })
+    }
+
+    fn add_slot(&mut self, new: Slot) -> Result<()> {
+        let blocks = &self.blocks;
+        let is_same = |number: &u32| slot(blocks, *number).is_some_and(|slot| slot.is_same(&new));
+        let rehash = |number: &u32| slot(blocks, *number).map_or(0, |slot| hash(&slot.id));
+        let Entry::Vacant(entry) = self.table.entry(hash(&new.id), is_same, rehash) else {
+            return Ok(());
+        };
+        let number = match self.blocks.last() {
+            Some(block) => (self.blocks.len() - 1) * BLOCK + block.len(),
+            None => 0,
+        };
+        let number = u32::try_from(number)
+            .map_err(|_| Error::new(ErrorKind::Unsupported, "more than 4 billion blobs"))?;
+        entry.insert(number);
+        match self.blocks.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(new),
+            _ => {
+                let mut block = Vec::with_capacity(BLOCK);
+                block.push(new);
+                self.blocks.push(block);
+            }
+        }
         Ok(())
     }
 
-    fn add_blob(&mut self, pack: u32, blob: &PackedBlob) -> Result<()> {
-        if self.find(blob.blob_type, &blob.id).is_some() {
-            return Ok(());
-        }
-        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
-            self.blocks.push(Vec::with_capacity(BLOCK));
-        }
-        let full_blocks = self.blocks.len().saturating_sub(1);
-        let Some(block) = self.blocks.last_mut() else {
-            return Ok(());
-        };
-        let number = u32::try_from(full_blocks * BLOCK + block.len())
-            .map_err(|_| Error::new(ErrorKind::Unsupported, "more than 4 billion blobs"))?;
-        block.push(Slot {
-            id: blob.id,
-            pack: pack << 1 | u32::from(blob.blob_type == BlobType::Tree),
-            offset: blob.offset,
-            length: blob.length,
-            uncompressed_length: blob.uncompressed_length.unwrap_or(0),
-        });
+    /// Makes room for so many blobs, so that the table need not grow while they come.
+    fn expect(&mut self, blobs: usize) {
         let blocks = &self.blocks;
-        self.table.insert_unique(hash(&blob.id), number, |number| {
-            slot(blocks, *number).map_or(0, |slot| hash(&slot.id))
-        });
-        Ok(())
+        self.table
+            .reserve(blobs.saturating_sub(self.table.len()), |number| {
+                slot(blocks, *number).map_or(0, |slot| hash(&slot.id))
+            });
     }
 
     fn find(&self, blob_type: BlobType, id: &Id) -> Option<&Slot> {
@@ -220,17 +157,9 @@ impl Index {
 
     fn location(&self, slot: &Slot) -> Option<Location> {
         let pack = *self.packs.get((slot.pack >> 1) as usize)?;
-        let blob = PackedBlob {
-            id: slot.id,
-            blob_type: slot.blob_type(),
-            offset: slot.offset,
-            length: slot.length,
-            uncompressed_length: (slot.uncompressed_length != 0)
-                .then_some(slot.uncompressed_length),
-        };
         Some(Location {
             pack: pack.id,
-            blob,
+            blob: slot.blob(),
             blobs_end: pack.blobs_end,
         })
     }
@@ -264,7 +193,64 @@ impl Index {
     }
 }
 
+impl Batch {
+    /// What is pushed from now on lies in `pack`.
+    fn begin_pack(&mut self, pack: Id) {
+        self.packs.push(Pack {
+            id: pack,
+            blobs_end: 0,
+        });
+    }
+
+    /// Adds a blob of the pack that was begun last.
+    fn push(&mut self, blob: &PackedBlob) {
+        // No object is so large that this wraps.
+        let number = self.packs.len().saturating_sub(1) as u32;
+        if let Some(pack) = self.packs.last_mut() {
+            pack.blobs_end = pack.blobs_end.max(blob.end());
+        }
+        self.slots.push(Slot {
+            id: blob.id,
+            pack: number << 1 | u32::from(blob.blob_type == BlobType::Tree),
+            offset: blob.offset,
+            length: blob.length,
+            uncompressed_length: blob.uncompressed_length.unwrap_or(0),
+        });
+    }
+
+    /// The packs of `file` instead of what is there.
+    fn replace(&mut self, file: IndexFile) {
+        self.clear();
+        for pack in file.packs {
+            self.begin_pack(pack.id);
+            for blob in pack.blobs {
+                self.push(&blob.into());
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.packs.clear();
+        self.slots.clear();
+    }
+}
+
 impl Slot {
+    fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && (self.pack ^ other.pack) & 1 == 0
+    }
+
+    fn blob(&self) -> PackedBlob {
+        PackedBlob {
+            id: self.id,
+            blob_type: self.blob_type(),
+            offset: self.offset,
+            length: self.length,
+            uncompressed_length: (self.uncompressed_length != 0)
+                .then_some(self.uncompressed_length),
+        }
+    }
+
     fn blob_type(&self) -> BlobType {
         if self.pack & 1 == 1 {
             BlobType::Tree
@@ -285,10 +271,6 @@ fn hash(id: &Id) -> u64 {
     id.as_bytes()
         .first_chunk()
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-fn poisoned() -> Error {
-    Error::new(ErrorKind::Failed, "another thread of the run failed")
 }
 
 #[cfg(test)]
@@ -357,22 +339,5 @@ mod tests {
             assert_eq!(found.blob.id, blob.id);
         }
         assert_eq!(size_of::<Slot>(), 48);
-    }
-
-    #[test]
-    fn an_index_object_reads_what_restic_writes() {
-        let json = format!(
-            r#"{{"packs":[{{"id":"{id}","blobs":[
-                {{"id":"{id}","type":"data","offset":0,"length":38}},
-                {{"id":"{id}","type":"tree","offset":38,"length":112,"uncompressed_length":511}}]}}]}}"#,
-            id = Id::of(b"x")
-        );
-        let file: IndexFile = serde_json::from_str(&json).expect("parses");
-        let lengths: Vec<_> = file.packs[0]
-            .blobs
-            .iter()
-            .map(|blob| PackedBlob::from(*blob).plain_length())
-            .collect();
-        assert_eq!(lengths, [6, 511]);
     }
 }

@@ -118,28 +118,49 @@ impl Repository {
     /// The JSON of an index, a snapshot or a lock.
     pub fn load_json<T: DeserializeOwned>(&self, file_type: FileType, id: &Id) -> Result<T> {
         let json = self.load_plain(file_type, id)?;
-        serde_json::from_slice(&json)
-            .map_err(|error| object::not_understood(self.name(), file_type, id, &error))
+        self.parse_json(file_type, id, &json)
     }
 
     /// The content of an index, a snapshot or a lock: verified, decrypted and decompressed.
     pub fn load_plain(&self, file_type: FileType, id: &Id) -> Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        self.open_object(file_type, id, &self.load(file_type, id)?, &mut plain)?;
+        self.decompress(file_type, id, &plain)
+    }
+
+    /// Decrypts an object that was loaded, into memory that may have served others before.
+    pub(crate) fn open_object(
+        &self,
+        file_type: FileType,
+        id: &Id,
+        sealed: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.key
+            .open_into(sealed, plain)
+            .map_err(|error| object::damaged(self.name(), file_type, id, error.message()))
+    }
+
+    /// The whole JSON of an object that was decrypted.
+    pub(crate) fn decompress(&self, file_type: FileType, id: &Id, plain: &[u8]) -> Result<Vec<u8>> {
         let damaged = |how: &str| object::damaged(self.name(), file_type, id, how);
-        let plain = self
-            .key
-            .open(&self.load(file_type, id)?)
-            .map_err(|error| damaged(error.message()))?;
-        match plain.split_first() {
-            Some((&COMPRESSED, compressed)) => {
-                let mut json = Vec::new();
-                zstd::Decoder::new(compressed)
-                    .and_then(|mut decoder| decoder.read_to_end(&mut json))
-                    .map_err(|_| damaged("it cannot be decompressed"))?;
-                Ok(json)
-            }
-            Some((b'{' | b'[', _)) => Ok(plain),
-            _ => Err(damaged("its encoding is not known")),
-        }
+        let mut json = Vec::new();
+        json_reader(plain)
+            .ok_or_else(|| damaged("its encoding is not known"))?
+            .read_to_end(&mut json)
+            .map_err(|_| damaged("it cannot be decompressed"))?;
+        Ok(json)
+    }
+
+    /// What the JSON of an object says.
+    pub(crate) fn parse_json<T: DeserializeOwned>(
+        &self,
+        file_type: FileType,
+        id: &Id,
+        json: &[u8],
+    ) -> Result<T> {
+        serde_json::from_slice(json)
+            .map_err(|error| object::not_understood(self.name(), file_type, id, &error))
     }
 
     /// Stores `value` as the JSON of a new index, snapshot or lock.
@@ -216,6 +237,15 @@ impl Repository {
 impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Repository({} at {})", self.id().short(), self.name())
+    }
+}
+
+/// Decompresses the JSON of a decrypted object while it is read. `None` where its encoding is not known.
+pub(crate) fn json_reader(plain: &[u8]) -> Option<Box<dyn Read + '_>> {
+    match plain.split_first()? {
+        (&COMPRESSED, compressed) => Some(Box::new(zstd::Decoder::with_buffer(compressed).ok()?)),
+        (b'{' | b'[', _) => Some(Box::new(plain)),
+        _ => None,
     }
 }
 
