@@ -19,6 +19,7 @@ mod error;
 pub mod exclude;
 pub mod feed;
 pub mod file;
+pub mod forget;
 pub mod holes;
 mod id;
 pub mod identity;

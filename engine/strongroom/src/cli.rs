@@ -57,6 +57,8 @@ pub enum Command {
     Download(commands::download::DownloadArgs),
     /// Verify repositories
     Check(commands::check::CheckArgs),
+    /// Remove the backups that the retention of their job no longer keeps
+    Forget(commands::forget::ForgetArgs),
     /// Manage the passwords of a repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),

@@ -14,6 +14,8 @@ pub mod commands;
 pub mod exit;
 pub mod signals;
 
+pub mod retention;
+
 pub mod run;
 
 pub mod bundled;

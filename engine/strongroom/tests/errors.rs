@@ -187,6 +187,11 @@ fn schedules_zones_and_retention_are_checked_before_they_are_needed() {
         "retention = { daily = -1 }",
         "error: strongroom.toml:13:23: 'jobs.nightly.retention.daily' must be 0 or more",
     );
+    check_job(
+        "on_demand_retention = { last_beyond = 3 }",
+        "error: strongroom.toml:13:23: 'jobs.nightly.on_demand_retention' has last_beyond without within\n\
+         hint: last_beyond counts backups that are older than within: add within = \"30d\", or say last",
+    );
 }
 
 #[test]

@@ -84,10 +84,10 @@ fn a_plugin_is_shown_with_what_it_requires_where_it_is_used() {
 fn what_is_not_acted_on_is_said_plainly() {
     let place = Place::new(&ONE_OF_EACH.replace(
         "destinations = [\"nas\"]",
-        "destinations = [\"nas\"]\nschedule = \"0 2 * * *\"\nretention = { daily = 7 }\non_demand_retention = { last = 3 }",
+        "destinations = [\"nas\"]\nschedule = \"0 2 * * *\"\nretention = { daily = 7 }",
     ));
-    let warning = "warning: schedule, retention and on_demand_retention are checked but not acted on by this version\n";
-    let hint = "hint: run `strongroom backup` from cron; no backup is removed by itself\n";
+    let warning = "warning: schedule is checked but not acted on by this version\n";
+    let hint = "hint: run `strongroom backup` and `strongroom forget` from cron\n";
     let checked = place.run(&["config", "check"]);
     assert_eq!(
         (checked.exit, checked.stderr),

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod check;
 pub mod config;
 pub mod download;
+pub mod forget;
 pub mod init;
 pub mod key;
 pub mod list;

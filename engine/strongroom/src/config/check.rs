@@ -1,14 +1,16 @@
-//! What a schema cannot say of the engine's own tables: names that refer to each other, cron expressions, time zones, addresses.
+//! What a schema cannot say of the engine's own tables: names that refer to each other, cron expressions, time zones, retention,
+//! addresses.
 
 use std::net::SocketAddr;
 
 use strongroom_repository::{Error, Result};
 
 use super::document::Document;
-use super::model::{JobTable, Model, Schedule};
+use super::model::{JobTable, Model, Retention, Schedule};
 use super::nearest::did_you_mean_or_list;
 use super::pointer::Pointer;
 use super::schedule::{parse_cron, parse_timezone};
+use crate::retention::Policy;
 
 /// The first problem in `model`, which was read from `document`.
 pub(super) fn check(document: &Document, model: &Model) -> Result<()> {
@@ -55,7 +57,9 @@ fn check_job(document: &Document, model: &Model, at: &Pointer, job: &JobTable) -
                 .hint("write an IANA name such as \"Europe/Zurich\" or \"UTC\"")
         })?;
     }
-    Ok(())
+    check_retention(document, &at.key("retention"), job.retention.as_ref())?;
+    let on_demand = job.on_demand_retention.as_ref();
+    check_retention(document, &at.key("on_demand_retention"), on_demand)
 }
 
 fn check_names(
@@ -78,6 +82,17 @@ fn check_names(
 
 fn unknown(at: &Pointer, what: &str, name: &str) -> String {
     format!("'{at}' names the unknown {what} '{}'", name.escape_debug())
+}
+
+fn check_retention(document: &Document, at: &Pointer, table: Option<&Retention>) -> Result<()> {
+    let policy = table.map(Policy::new).transpose();
+    policy.map(drop).map_err(|error| {
+        let here = document.error(at, format!("'{at}' {}", error.message()));
+        match error.hint_text() {
+            Some(hint) => here.hint(hint),
+            None => here,
+        }
+    })
 }
 
 fn check_schedule(document: &Document, at: &Pointer, schedule: Option<&Schedule>) -> Result<()> {

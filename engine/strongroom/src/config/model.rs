@@ -183,33 +183,34 @@ pub struct ScheduleKinds {
     pub incremental: Option<String>,
 }
 
-/// Which backups are kept. A backup that any of these rules names is kept; an empty table keeps everything.
+/// Which backups are kept. A backup that any of these rules names is kept; an empty table keeps everything. `hourly` to `yearly` follow on each
+/// other: the finest one keeps the newest backup of each period, each coarser one the oldest of those that the finer one no longer keeps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// The newest ones.
+    /// The newest complete ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<u32>,
-    /// The newest of those that are older than `within`.
+    /// The newest complete ones of those that are older than `within`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_beyond: Option<u32>,
     /// All that are younger: a number and `h`, `d`, `w`, `m` (months) or `y`, such as "30d".
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[1-9][0-9]{0,4}[hdwmy]$"))]
     pub within: Option<String>,
-    /// The newest of an hour, for so many hours that have one.
+    /// One of an hour, for so many hours that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hourly: Option<u32>,
-    /// The newest of a day, for so many days that have one.
+    /// One of a day, for so many days that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub daily: Option<u32>,
-    /// The newest of a week, for so many weeks that have one.
+    /// One of a week, for so many weeks that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weekly: Option<u32>,
-    /// The newest of a month, for so many months that have one.
+    /// One of a month, for so many months that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monthly: Option<u32>,
-    /// The newest of a year, for so many years that have one.
+    /// One of a year, for so many years that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub yearly: Option<u32>,
 }

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod backups;
 pub mod check;
 pub mod download;
+pub mod forget;
 pub mod id;
 pub mod init;
 pub mod keys;

@@ -1,0 +1,185 @@
+//! `forget`: what retention keeps and why, and the rest removed.
+
+use clap::Args;
+use serde_json::{Value, json};
+use strongroom_repository::{Result, Time};
+
+use crate::app::Context;
+use crate::exit::Exit;
+use crate::render::progress::{Display, Shown};
+use crate::render::style::Style;
+use crate::render::table::{Align, Cell, Table};
+use crate::render::text::clean;
+use crate::render::{size, time};
+use crate::retention::groups::{Decided, Group, Held};
+use crate::run::forget::{AtDestination, ForgetRequest, run as run_forget};
+
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The jobs [default: all]
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
+    /// Only at this destination; may be given several times
+    #[arg(long = "destination", value_name = "DESTINATION")]
+    destinations: Vec<String>,
+    /// Show what is kept and why, and forget nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs `forget`.
+pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
+    let engine = context.engine()?;
+    let request = ForgetRequest {
+        jobs: args.jobs,
+        destinations: args.destinations,
+        dry_run: args.dry_run,
+        now: Time::now().point(),
+    };
+    let display = Display::begin(&context.screen, &context.progress, Shown::People);
+    let done = run_forget(&engine, &request, &context.progress)?;
+    drop(display);
+    if context.screen.is_json() {
+        let destinations: Vec<Value> = done.iter().map(to_json).collect();
+        context
+            .screen
+            .json(&json!({"dry_run": request.dry_run, "destinations": destinations}))?;
+    } else {
+        for at in &done {
+            if let Some(held) = &at.held {
+                let text = text(at, held, request.dry_run, context);
+                context.screen.result(&text)?;
+            }
+        }
+    }
+    let mut exit = Exit::Done;
+    for error in done.iter().filter_map(|at| at.error.as_ref()) {
+        context.screen.error(error);
+        exit = Exit::Failed;
+    }
+    let has_forgotten = |at: &AtDestination| {
+        let held = at.held.as_ref().filter(|_| at.error.is_none());
+        held.is_some_and(|held| decided(held).any(|backup| !backup.is_kept()))
+    };
+    if !request.dry_run && done.iter().any(has_forgotten) {
+        context.screen.note(
+            "the space that only forgotten backups needed is still taken: `restic prune` frees it",
+        );
+    }
+    Ok(exit)
+}
+
+fn decided(held: &Held) -> impl Iterator<Item = &Decided> {
+    held.groups.iter().flat_map(|group| &group.backups)
+}
+
+fn to_json(at: &AtDestination) -> Value {
+    let held = at.held.as_ref();
+    let groups = held.map(|held| held.groups.iter().map(group_to_json).collect::<Vec<_>>());
+    json!({
+        "destination": at.destination,
+        "error": at.error.as_ref().map(|error| error.to_string()),
+        "groups": groups,
+        "unconfigured": held.map(|held| held.unconfigured),
+        "foreign": held.map(|held| held.foreign),
+    })
+}
+
+fn group_to_json(group: &Group) -> Value {
+    let backups = group.backups.iter().map(|backup| {
+        json!({
+            "id": backup.run,
+            "snapshot": backup.snapshot,
+            "created": backup.time,
+            "state": state(backup),
+            "keep": backup.is_kept(),
+            "reasons": backup.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "job": group.job,
+        "source": group.source,
+        "trigger": group.trigger.as_str(),
+        "policy": group.policy.sentence(),
+        "backups": backups.collect::<Vec<_>>(),
+    })
+}
+
+fn state(backup: &Decided) -> &'static str {
+    match backup.is_complete {
+        true => "complete",
+        false => "incomplete",
+    }
+}
+
+fn text(at: &AtDestination, held: &Held, dry_run: bool, context: &Context) -> String {
+    let (style, width) = (context.screen.style(), context.screen.width());
+    let mut text = String::new();
+    for group in &held.groups {
+        text.push_str(&format!(
+            "{} · job {} · source {} · {}\n{}\n",
+            style.bold(&clean(&at.destination)),
+            clean(&group.job),
+            clean(&group.source),
+            group.trigger.as_str(),
+            group.policy.sentence()
+        ));
+        text.push_str(&table(group).render(style, width));
+        text.push('\n');
+    }
+    let all = decided(held).count();
+    let kept = decided(held).filter(|backup| backup.is_kept()).count();
+    let forgotten = size::count((all - kept) as u64);
+    text.push_str(&format!(
+        "{}: {}, {} kept, {}\n",
+        style.bold(&clean(&at.destination)),
+        size::counted(all as u64, "backup"),
+        size::count(kept as u64),
+        match (&at.error, dry_run) {
+            (None, true) => format!("{forgotten} would be forgotten"),
+            (None, false) => format!("{forgotten} forgotten"),
+            (Some(_), _) => format!("{forgotten} to forget"),
+        }
+    ));
+    if held.unconfigured > 0 {
+        text.push_str(&format!(
+            "left alone: {} of jobs or sources that the configuration does not send here\n",
+            size::counted(held.unconfigured as u64, "backup")
+        ));
+    }
+    if held.foreign > 0 {
+        text.push_str(&format!(
+            "left alone: {} that another program made\n",
+            size::counted(held.foreign as u64, "snapshot")
+        ));
+    }
+    text
+}
+
+fn table(group: &Group) -> Table {
+    let mut table = Table::new(&[
+        ("ID", Align::Left),
+        ("TIME", Align::Left),
+        ("STATE", Align::Left),
+        ("PLAN", Align::Left),
+        ("WHY", Align::Left),
+    ]);
+    for backup in &group.backups {
+        let reasons: Vec<String> = backup.reasons.iter().map(ToString::to_string).collect();
+        table.row(vec![
+            Cell::painted(&backup.run, Style::bold),
+            time::minute(backup.time.point(), &group.zone).into(),
+            match backup.is_complete {
+                true => "".into(),
+                false => Cell::painted(state(backup), Style::warning),
+            },
+            match backup.is_kept() {
+                true => Cell::painted("keep", Style::good),
+                false => Cell::painted("forget", Style::warning),
+            },
+            reasons.join(", ").into(),
+        ]);
+    }
+    table
+}

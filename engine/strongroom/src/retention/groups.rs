@@ -1,0 +1,320 @@
+//! What one destination holds, decided about: its snapshots, the jobs of the configuration and now in; a plan for each job, source and trigger
+//! out. Each destination is planned for by itself, so that one that missed a run does not lose its own weekly.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use strongroom_repository::{Error, ErrorKind, Id, Result, Snapshot, Time};
+
+use super::plan::{Candidate, plan};
+use super::policy::Policy;
+use super::reason::Reason;
+use crate::config::JobTable;
+use crate::config::schedule::parse_timezone;
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// The clock.
+    Scheduled,
+    /// A person.
+    OnDemand,
+}
+
+/// A job, as far as it says what is kept.
+#[derive(Debug, Clone)]
+pub struct JobRetention {
+    /// Its name.
+    pub name: String,
+    /// Names of its sources.
+    pub sources: Vec<String>,
+    /// Names of its destinations.
+    pub destinations: Vec<String>,
+    /// For scheduled backups.
+    pub scheduled: Policy,
+    /// For those made by hand.
+    pub on_demand: Policy,
+    /// Where its days begin.
+    pub zone: TimeZone,
+}
+
+/// The backups of a source by one job and trigger.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The job.
+    pub job: String,
+    /// The source.
+    pub source: String,
+    /// What started the runs.
+    pub trigger: Trigger,
+    /// What is kept.
+    pub policy: Policy,
+    /// Where the job's days begin.
+    pub zone: TimeZone,
+    /// Oldest first.
+    pub backups: Vec<Decided>,
+}
+
+/// One source of a backup, and why it is kept.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The backup's id.
+    pub run: String,
+    /// The snapshot's.
+    pub snapshot: Id,
+    /// When it was made.
+    pub time: Time,
+    /// Whether it holds all that it should.
+    pub is_complete: bool,
+    /// Where there is none, it is to be forgotten.
+    pub reasons: Vec<Reason>,
+}
+
+/// What a destination holds.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    /// In the order of the configuration.
+    pub groups: Vec<Group>,
+    /// Ours, but of a job or source that the configuration does not name with this destination: left alone.
+    pub unconfigured: usize,
+    /// Made by another program: left alone.
+    pub foreign: usize,
+}
+
+impl Trigger {
+    /// The word for it, as snapshots have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::OnDemand => "on-demand",
+        }
+    }
+}
+
+impl JobRetention {
+    /// From the job's table, which was checked.
+    pub fn new(name: &str, table: &JobTable) -> Result<Self> {
+        let policy = |table: &Option<_>| table.as_ref().map(Policy::new).transpose();
+        let zone = match &table.timezone {
+            None => TimeZone::system(),
+            Some(zone) => parse_timezone(zone).map_err(|reason| {
+                Error::new(ErrorKind::InvalidConfig, format!("its timezone {reason}"))
+                    .on(format_args!("job {name}"))
+            })?,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            sources: table.sources.clone(),
+            destinations: table.destinations.clone(),
+            scheduled: policy(&table.retention)?.unwrap_or_default(),
+            on_demand: policy(&table.on_demand_retention)?.unwrap_or_default(),
+            zone,
+        })
+    }
+
+    fn policy(&self, trigger: Trigger) -> &Policy {
+        match trigger {
+            Trigger::Scheduled => &self.scheduled,
+            Trigger::OnDemand => &self.on_demand,
+        }
+    }
+}
+
+impl Decided {
+    /// Whether it stays.
+    pub fn is_kept(&self) -> bool {
+        !self.reasons.is_empty()
+    }
+}
+
+/// Decides about `snapshots`, which are all that `destination` holds.
+pub fn groups(
+    jobs: &[JobRetention],
+    destination: &str,
+    snapshots: &[(Id, Snapshot)],
+    now: Timestamp,
+) -> Held {
+    let mut held = Held::default();
+    let is_ours = |snapshot: &Snapshot| snapshot.tag("run").is_some();
+    held.foreign = snapshots
+        .iter()
+        .filter(|(_, snapshot)| !is_ours(snapshot))
+        .count();
+    for job in jobs {
+        if !job.destinations.iter().any(|name| name == destination) {
+            continue;
+        }
+        for source in &job.sources {
+            for trigger in [Trigger::Scheduled, Trigger::OnDemand] {
+                let group = group(job, source, trigger, snapshots, now);
+                if !group.backups.is_empty() {
+                    held.groups.push(group);
+                }
+            }
+        }
+    }
+    let decided: usize = held.groups.iter().map(|group| group.backups.len()).sum();
+    held.unconfigured = snapshots.len() - held.foreign - decided;
+    held
+}
+
+fn group(
+    job: &JobRetention,
+    source: &str,
+    trigger: Trigger,
+    snapshots: &[(Id, Snapshot)],
+    now: Timestamp,
+) -> Group {
+    let mut backups: Vec<Decided> = snapshots
+        .iter()
+        .filter_map(|(id, snapshot)| {
+            let is = |name: &str, value: &str| snapshot.tag(name) == Some(value);
+            let is_of_group =
+                is("job", &job.name) && is("source", source) && is("trigger", trigger.as_str());
+            Some(Decided {
+                run: snapshot.tag("run").filter(|_| is_of_group)?.to_owned(),
+                snapshot: *id,
+                time: snapshot.time,
+                is_complete: !is("state", "incomplete"),
+                reasons: Vec::new(),
+            })
+        })
+        .collect();
+    let candidates: Vec<Candidate> = backups
+        .iter()
+        .map(|backup| Candidate {
+            id: backup.run.clone(),
+            time: backup.time.point(),
+            is_complete: backup.is_complete,
+        })
+        .collect();
+    let policy = job.policy(trigger).clone();
+    let plan = plan(&policy, &candidates, now, &job.zone);
+    for (backup, reasons) in backups.iter_mut().zip(plan) {
+        backup.reasons = reasons;
+    }
+    Group {
+        job: job.name.clone(),
+        source: source.to_owned(),
+        trigger,
+        policy,
+        zone: job.zone.clone(),
+        backups,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::Retention;
+
+    fn snapshot(second: i64, tags: &[&str]) -> (Id, Snapshot) {
+        let time = Time::from_nanoseconds(second * 1_000_000_000);
+        let json =
+            serde_json::json!({"time": time, "tree": Id::of(b""), "paths": [], "tags": tags});
+        let id = Id::of(json.to_string().as_bytes());
+        (id, serde_json::from_value(json).expect("a snapshot"))
+    }
+
+    fn ours(second: i64, run: &str, job: &str, source: &str, trigger: &str) -> (Id, Snapshot) {
+        let tags = [
+            format!("run:{run}"),
+            format!("job:{job}"),
+            format!("source:{source}"),
+            format!("trigger:{trigger}"),
+        ];
+        snapshot(second, &tags.each_ref().map(String::as_str))
+    }
+
+    /// Keeps the last of each group.
+    fn nightly() -> JobRetention {
+        let last = Policy::new(&Retention {
+            last: Some(1),
+            ..Retention::default()
+        });
+        let last = last.expect("a policy");
+        JobRetention {
+            name: "nightly".into(),
+            sources: vec!["media".into(), "shop".into()],
+            destinations: vec!["nas".into()],
+            scheduled: last.clone(),
+            on_demand: last,
+            zone: TimeZone::UTC,
+        }
+    }
+
+    fn forgotten(held: &Held) -> Vec<&str> {
+        let backups = held.groups.iter().flat_map(|group| &group.backups);
+        backups
+            .filter(|backup| !backup.is_kept())
+            .map(|backup| backup.run.as_str())
+            .collect()
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_000_000).expect("in range")
+    }
+
+    #[test]
+    fn sources_and_triggers_are_counted_apart() {
+        let snapshots = [
+            ours(10, "a", "nightly", "media", "scheduled"),
+            ours(20, "b", "nightly", "shop", "scheduled"),
+            ours(30, "c", "nightly", "media", "on-demand"),
+            ours(40, "d", "nightly", "media", "scheduled"),
+        ];
+        let held = groups(&[nightly()], "nas", &snapshots, now());
+        let found: Vec<_> = held
+            .groups
+            .iter()
+            .map(|group| (group.source.as_str(), group.trigger, group.backups.len()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("media", Trigger::Scheduled, 2),
+                ("media", Trigger::OnDemand, 1),
+                ("shop", Trigger::Scheduled, 1)
+            ]
+        );
+        assert_eq!(forgotten(&held), ["a"]);
+    }
+
+    #[test]
+    fn what_the_configuration_does_not_name_is_left_alone() {
+        let snapshots = [
+            ours(10, "a", "weekly", "media", "scheduled"),
+            ours(20, "b", "nightly", "photos", "scheduled"),
+            ours(30, "c", "nightly", "media", "by-moonlight"),
+            snapshot(40, &["job:nightly", "source:media", "trigger:scheduled"]),
+            snapshot(50, &[]),
+        ];
+        let held = groups(&[nightly()], "nas", &snapshots, now());
+        assert_eq!(
+            (held.groups.len(), held.unconfigured, held.foreign),
+            (0, 3, 2)
+        );
+    }
+
+    #[test]
+    fn a_destination_that_the_job_no_longer_names_is_left_alone() {
+        let snapshots = [
+            ours(10, "a", "nightly", "media", "scheduled"),
+            ours(20, "b", "nightly", "media", "scheduled"),
+        ];
+        let held = groups(&[nightly()], "offsite", &snapshots, now());
+        assert_eq!((held.groups.len(), held.unconfigured), (0, 2));
+        assert_eq!(
+            forgotten(&groups(&[nightly()], "nas", &snapshots, now())),
+            ["a"]
+        );
+    }
+
+    #[test]
+    fn a_snapshot_that_could_not_be_read_whole_displaces_none_that_could() {
+        let (id, mut broken) = ours(20, "b", "nightly", "media", "scheduled");
+        broken.tags.push("state:incomplete".into());
+        let whole = ours(10, "a", "nightly", "media", "scheduled");
+        let held = groups(&[nightly()], "nas", &[whole, (id, broken)], now());
+        assert_eq!(forgotten(&held), [""; 0]);
+    }
+}
