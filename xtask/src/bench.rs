@@ -1,16 +1,22 @@
 //! `cargo xtask bench`: the engine and its peers side by side, on the same data, in one run.
 //!
-//! In: options. Out: a table on standard output; `bench/volume.svg` and `bench/volume.json` under the target folder; progress on standard error.
+//! In: options. Out: a table on standard output; a picture and JSON in `bench` under the target folder; progress on standard error.
 
 mod change;
 mod dataset;
-mod json;
+mod dump;
+mod folder;
+mod index;
+mod machine;
 mod measure;
+mod native;
 mod peers;
 mod place;
 mod plot;
-mod report;
+mod record;
+mod results;
 mod rounds;
+mod stages;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,10 +25,12 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::packages;
 use crate::workspace::{Workspace, say};
-use dataset::Dataset;
+use dataset::{Content, Dataset};
+use peers::Tool;
 use place::Place;
+use results::Results;
 
-/// What `bench volume` is asked for.
+/// What a benchmark is asked for.
 #[derive(Debug, PartialEq)]
 struct Options {
     scale: f64,
@@ -33,46 +41,61 @@ struct Options {
     tools: Vec<String>,
     json: Option<PathBuf>,
     install_peers: bool,
+    /// Whether the documents shall show what is measured.
+    record: bool,
 }
 
-/// Runs the benchmark that `arguments` name.
+/// Every benchmark.
+const NAMES: &str = "volume, many, dump, index, sandbox, stages";
+
+/// Runs the benchmark that `arguments` name, or all.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    match arguments.split_first() {
-        Some((what, rest)) if what == "volume" => volume(workspace, &Options::parse(rest)?),
-        Some((other, _)) => {
-            Err(Error::new(format!("no benchmark `{other}`")).hint("cargo xtask bench volume"))
-        }
-        None => Err(Error::new("a benchmark is missing").hint("cargo xtask bench volume")),
-    }
-}
-
-fn volume(workspace: &Workspace, options: &Options) -> Result<()> {
+    let missing = || Error::new("a benchmark is missing").hint(format!("one of {NAMES}, or all"));
+    let (name, rest) = arguments.split_first().ok_or_else(missing)?;
+    let options = Options::parse(rest)?;
     if options.install_peers {
         packages::install_peers(workspace)?;
     }
-    let ours = options.tools.is_empty() || options.tools.iter().any(|tool| tool == "strongroom");
-    let strongroom = if ours {
-        Some(engine::build(workspace)?)
-    } else {
-        None
-    };
-    let tools = peers::tools(workspace, strongroom, &options.tools);
-    if tools.is_empty() {
-        return Err(
-            Error::new("none of the tools is installed").hint("--install-peers installs them")
-        );
+    if name != "all" {
+        return measure(workspace, name, &options);
     }
-    let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
-    say(&format!("measuring {}", names.join(", ")));
+    NAMES
+        .split(", ")
+        .try_for_each(|name| measure(workspace, name, &options))
+}
 
-    let results_folder = workspace.target_folder("bench")?;
-    let folder = match &options.folder {
-        Some(folder) => {
-            std::path::absolute(folder).map_err(|e| Error::io("cannot find", folder, &e))?
+fn measure(workspace: &Workspace, name: &str, options: &Options) -> Result<()> {
+    let results = match name {
+        "volume" => folder(workspace, options, Content::Volume, "volume")?,
+        "many" => folder(workspace, options, Content::Many, "many")?,
+        "sandbox" => folder(workspace, options, Content::Volume, "sandbox")?,
+        "dump" => dump::run(workspace, options)?,
+        "index" => index::run(workspace, options)?,
+        "stages" => stages::run(workspace, options)?,
+        other => {
+            let error = Error::new(format!("no benchmark `{other}`"));
+            return Err(error.hint(format!("one of {NAMES}, or all")));
         }
-        None => results_folder.clone(),
     };
-    let dataset = Dataset::prepare(&folder, options.scale)?;
+    publish(workspace, options, &results)
+}
+
+/// A benchmark of folders.
+fn folder(
+    workspace: &Workspace,
+    options: &Options,
+    content: Content,
+    name: &'static str,
+) -> Result<Results> {
+    let tools = match name {
+        "sandbox" => vec![
+            Tool::native(native::build(workspace)?, "without plugins", false),
+            Tool::strongroom(engine::build(workspace)?),
+        ],
+        _ => tools(workspace, options)?,
+    };
+    let disk = disk(workspace, options)?;
+    let dataset = Dataset::prepare(&disk, content, options.scale)?;
     change::undo(&dataset)?;
     say(&format!(
         "the data set has {} files and {} MB; reading it once",
@@ -81,39 +104,96 @@ fn volume(workspace: &Workspace, options: &Options) -> Result<()> {
     ));
     dataset.warm()?;
     // A repository, what is restored from it, and room for the tools themselves.
-    let place = match &options.folder {
-        Some(_) => Place::on_disk(&folder),
-        None => Place::find(&folder, dataset.bytes * 3),
-    };
-    let measured = rounds::measure_rounds(&dataset, &tools, options.rounds, &place.folder);
+    let place = place(options, &disk, dataset.bytes * 3);
+    let measured = rounds::interleaved(&tools, options.rounds, |tool| {
+        folder::round(&dataset, tool, &place.folder)
+    });
     let _ = fs::remove_dir_all(&place.folder);
-    let results = measured?;
+    let (title, ratio) = match name {
+        "sandbox" => ("With and without plugins", "with plugins"),
+        "many" => ("Backing up many small files", "of the best peer"),
+        _ => ("Backing up a volume", "of the best peer"),
+    };
+    Ok(Results {
+        name,
+        title,
+        about: vec![
+            format!(
+                "{} files, {:.2} GB, {}, in the page cache; encrypted, zstd level 3; {}.",
+                dataset.files,
+                dataset.bytes as f64 / 1e9,
+                content.about(),
+                place.description
+            ),
+            machine_and_rounds(options.rounds),
+        ],
+        ratio,
+        figures: folder::figures(),
+        tools: measured?,
+    })
+}
 
-    let about = [
-        format!(
-            "{} files, {:.2} GB, two thirds of it incompressible, in the page cache; encrypted, zstd level 3; {}.",
-            dataset.files,
-            dataset.bytes as f64 / 1e9,
-            place.description
-        ),
-        format!("{}. {}", json::machine(), rounds_in_words(options.rounds)),
-    ];
-    let json = json::document(&results, &dataset, options.scale);
-    write(&results_folder.join("volume.json"), &json)?;
-    write(
-        &results_folder.join("volume.svg"),
-        &plot::svg(&results, &about),
-    )?;
+/// Ours and the peers that are there, as far as they were asked for.
+fn tools(workspace: &Workspace, options: &Options) -> Result<Vec<Tool>> {
+    let mut tools = Vec::new();
+    if options.wants("strongroom") {
+        tools.push(Tool::strongroom(engine::build(workspace)?));
+    }
+    tools.extend(peers::installed(workspace, |name| options.wants(name)));
+    if tools.is_empty() {
+        return Err(
+            Error::new("none of the tools is installed").hint("--install-peers installs them")
+        );
+    }
+    Ok(tools)
+}
+
+/// Where data sets are kept.
+fn disk(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
+    match &options.folder {
+        Some(folder) => {
+            std::path::absolute(folder).map_err(|e| Error::io("cannot find", folder, &e))
+        }
+        None => workspace.target_folder("bench"),
+    }
+}
+
+/// Where so many bytes can be worked with.
+fn place(options: &Options, disk: &Path, bytes: u64) -> Place {
+    match options.folder {
+        Some(_) => Place::on_disk(disk),
+        None => Place::find(disk, bytes),
+    }
+}
+
+/// Writes JSON and picture, prints the table.
+fn publish(workspace: &Workspace, options: &Options, results: &Results) -> Result<()> {
+    let folder = workspace.target_folder("bench")?;
+    let (json, svg) = (results.json(), plot::svg(results));
+    let picture = folder.join(format!("{}.svg", results.name));
+    write(&folder.join(format!("{}.json", results.name)), &json)?;
+    write(&picture, &svg)?;
     if let Some(path) = &options.json {
         write(path, &json)?;
     }
-    println!("{}\n{}\n", about[0], about[1]);
-    print!("{}", report::table(&results));
+    if options.record {
+        record::record(workspace.root(), results, &svg)?;
+    }
+    let table = results.table();
     println!(
-        "\nEvery restore of every round was compared with the data set and was the same, byte by byte."
+        "{}\n\n{table}\nPlot: {}\n",
+        results.about.join("\n"),
+        picture.display()
     );
-    println!("Plot: {}", results_folder.join("volume.svg").display());
     Ok(())
+}
+
+fn machine_and_rounds(rounds: usize) -> String {
+    let rounds = match rounds {
+        1 => "One round.".into(),
+        _ => format!("Bars: median of {rounds} interleaved rounds. Dots: each round."),
+    };
+    format!("{}. {rounds}", machine::machine())
 }
 
 impl Options {
@@ -125,6 +205,7 @@ impl Options {
             tools: Vec::new(),
             json: None,
             install_peers: false,
+            record: false,
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -139,21 +220,19 @@ impl Options {
                 "--tools" => options.tools = value()?.split(',').map(str::to_owned).collect(),
                 "--json" => options.json = Some(value()?.into()),
                 "--install-peers" => options.install_peers = true,
+                "--record" => options.record = true,
                 other => {
-                    let hint =
-                        "options are --scale, --rounds, --dir, --tools, --json, --install-peers";
+                    let hint = "options are --scale, --rounds, --dir, --tools, --json, --install-peers, --record";
                     return Err(Error::new(format!("no option `{other}`")).hint(hint));
                 }
             }
         }
         Ok(options)
     }
-}
 
-fn rounds_in_words(rounds: usize) -> String {
-    match rounds {
-        1 => "One round.".into(),
-        _ => format!("Bars: median of {rounds} interleaved rounds. Dots: each round."),
+    /// Whether a tool is to be measured.
+    fn wants(&self, tool: &str) -> bool {
+        self.tools.is_empty() || self.tools.iter().any(|wanted| wanted == tool)
     }
 }
 

@@ -25,13 +25,19 @@ cargo xtask toolchain            makes the target wasm32-wasip2 ready (every oth
 cargo xtask plugins [--guests]   builds the plugins, and with --guests what tests of the host run
 cargo xtask test [ARGUMENT…]     runs every test; arguments are passed on to cargo test
 cargo xtask demo [--keep]        shows a backup and a restore of sample files; --keep leaves them there
-cargo xtask bench volume [OPTION…]
-                                 measures strongroom and its peers on a volume of about 3 GB
-  --scale F                      a volume of another size, such as 0.1
+cargo xtask bench NAME [OPTION…]  measures strongroom beside its peers; NAME is one of these, or all:
+  volume                         a folder of about 3 GB: photos, texts, dumps
+  many                           300,000 small files
+  dump                           a stream of 2 GB into one file, twice, 1 % of it changed
+  index                          a repository of 5 million blobs: time, memory, look-ups
+  sandbox                        the engine with and without plugins
+  stages                         what each stage of a backup costs by itself
+  --scale F                      another size, such as 0.1
   --rounds N                     how often everything is measured (3)
-  --dir DIR                      where the volume and the repositories are put (target/bench, and memory where there is room)
+  --dir DIR                      where data and repositories are put (target/bench, and memory where there is room)
   --tools A,B                    of strongroom, restic, rustic, borg; all that are there if not given
   --json FILE                    writes the figures there, too
+  --record                       shows them in docs/performance.md
   --install-peers                installs rustic (from crates.io) and borg (Debian) first
 ";
 

@@ -100,6 +100,7 @@ fn edit(original: &Path, path: &Path, index: usize) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::dataset::Content;
     use crate::compare;
 
     #[test]
@@ -107,8 +108,8 @@ mod tests {
         let root = std::env::temp_dir().join(format!("xtask-change-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         let (dataset, untouched) = (
-            Dataset::prepare(&root.join("changed"), 0.005).unwrap(),
-            Dataset::prepare(&root.join("untouched"), 0.005).unwrap(),
+            Dataset::prepare(&root.join("changed"), Content::Volume, 0.005).unwrap(),
+            Dataset::prepare(&root.join("untouched"), Content::Volume, 0.005).unwrap(),
         );
         compare::trees(&untouched.data(), &dataset.data()).unwrap();
 

@@ -1,8 +1,7 @@
-//! The volume that a benchmark backs up: deterministic, about 3 GB and 23,500 files at scale 1.
+//! The folders that benchmarks back up, which are the same on every machine.
 //!
-//! In: a folder and a scale. Out: `data/` in a folder named after the generator's version and the scale. It is made once and kept. Two thirds of
-//! the bytes are photos and films that nothing compresses; the rest are 22,000 small texts, two dumps of a database, and copies of some of those
-//! files. The scale changes how many files there are, and how large the largest.
+//! In: a folder, a kind and a scale. Out: `data/` in a folder named after kind, generator's version and scale. It is made once and kept. The scale
+//! changes how many files there are, and how large the largest.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
@@ -22,6 +21,35 @@ const TEXTS: u64 = 22_000;
 const COPIES_OF_PHOTOS: u64 = 60;
 const COPIES_OF_TEXTS: u64 = 700;
 const DUMP_BYTES: u64 = 280_000_000;
+const MAILS: u64 = 210_000;
+const PICTURES: u64 = 90_000;
+
+/// What a data set is like, at scale 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Content {
+    /// About 3 GB in 23,500 files. Two thirds of the bytes are photos and films that nothing compresses; the rest are 22,000 small texts, two
+    /// dumps of a database, and copies of some of those files.
+    Volume,
+    /// 1.7 GB in 300,000 small files: a store of mails, and the small pictures of a web site.
+    Many,
+}
+
+impl Content {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Volume => "volume",
+            Self::Many => "many",
+        }
+    }
+
+    /// What kind of bytes there are.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Volume => "two thirds of it incompressible",
+            Self::Many => "half of it mails, half small pictures",
+        }
+    }
+}
 
 /// A data set that lies complete on disk.
 #[derive(Debug)]
@@ -33,8 +61,8 @@ pub(crate) struct Dataset {
 
 impl Dataset {
     /// Finds the data set of this scale in `folder`, or makes it.
-    pub(crate) fn prepare(folder: &Path, scale: f64) -> Result<Self> {
-        let folder = folder.join(format!("volume-v{GENERATOR}-scale{scale}"));
+    pub(crate) fn prepare(folder: &Path, content: Content, scale: f64) -> Result<Self> {
+        let folder = folder.join(format!("{}-v{GENERATOR}-scale{scale}", content.name()));
         // The mark is written last: a data set without it was interrupted.
         let mark = folder.join("complete");
         if let Some(dataset) = fs::read_to_string(&mark)
@@ -48,7 +76,10 @@ impl Dataset {
         }
         say(&format!("making the data set in {}", folder.display()));
         let mut writer = Writer::new(folder.join("data"));
-        writer.write_all(scale)?;
+        match content {
+            Content::Volume => writer.write_volume(scale)?,
+            Content::Many => writer.write_many(scale)?,
+        }
         let text = format!("{} files\n{} bytes\n", writer.files, writer.bytes);
         fs::write(&mark, text).map_err(|e| Error::io("cannot write", &mark, &e))?;
         Ok(Self {
@@ -132,7 +163,7 @@ impl Writer {
         }
     }
 
-    fn write_all(&mut self, scale: f64) -> Result<()> {
+    fn write_volume(&mut self, scale: f64) -> Result<()> {
         let scaled = |count: u64| ((count as f64 * scale) as u64).max(1);
         let photo = |index: u64| {
             format!(
@@ -159,7 +190,7 @@ impl Writer {
             )
         };
         for index in 0..scaled(TEXTS) {
-            self.text_file(&text(index), 2 << 32 | index)?;
+            self.text_file(&text(index), 2 << 32 | index, (500.0, 60_000.0))?;
         }
         for name in ["orders", "returns"] {
             self.dump(
@@ -181,6 +212,23 @@ impl Writer {
         Ok(())
     }
 
+    fn write_many(&mut self, scale: f64) -> Result<()> {
+        let scaled = |count: u64| ((count as f64 * scale) as u64).max(1);
+        for index in 0..scaled(MAILS) {
+            let (mailbox, folder) = (index % 40, index / 40 % 20);
+            let name = format!("mail/user{mailbox:02}/folder{folder:02}/cur/{index:06}.eml");
+            self.text_file(&name, 5 << 32 | index, (400.0, 12_000.0))?;
+        }
+        for index in 0..scaled(PICTURES) {
+            let (year, month) = (2015 + index % 10, 1 + index / 10 % 12);
+            let name = format!("files/styles/{year}-{month:02}/picture-{index:05}.jpg");
+            self.bytes_file(&name, 6 << 32 | index, |random| {
+                random.size_between(1_000.0, 40_000.0)
+            })?;
+        }
+        Ok(())
+    }
+
     fn bytes_file(
         &mut self,
         name: &str,
@@ -194,10 +242,10 @@ impl Writer {
         })
     }
 
-    fn text_file(&mut self, name: &str, seed: u64) -> Result<()> {
+    fn text_file(&mut self, name: &str, seed: u64, (least, most): (f64, f64)) -> Result<()> {
         self.file(name, |words, out| {
             let mut random = Random::new(seed);
-            let size = random.size_between(500.0, 60_000.0);
+            let size = random.size_between(least, most);
             words.write_text(&mut random, out, size)
         })
     }

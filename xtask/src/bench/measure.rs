@@ -22,14 +22,35 @@ pub(crate) struct Measured {
 }
 
 /// Runs `command` to its end with its output in the file `log`. An exit code other than 0 is an error that shows the log's last lines.
+pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Measured> {
+    measure_stream(command, None, None, log)
+}
+
+/// As [`measure`], with `input` on standard input, and standard output in the file `output`, where they are given.
 ///
 /// Dirty pages of what ran before are written out first, so that nobody pays for somebody else's.
-pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Measured> {
-    let file = File::create(log).map_err(|error| Error::io("cannot create", log, &error))?;
-    let errors = file
-        .try_clone()
-        .map_err(|error| Error::io("cannot write", log, &error))?;
-    command.stdin(Stdio::null()).stdout(file).stderr(errors);
+pub(crate) fn measure_stream(
+    command: &mut Command,
+    input: Option<&Path>,
+    output: Option<&Path>,
+    log: &Path,
+) -> Result<Measured> {
+    let create =
+        |path: &Path| File::create(path).map_err(|error| Error::io("cannot create", path, &error));
+    let errors = create(log)?;
+    let stdout = match output {
+        Some(path) => create(path)?,
+        None => errors
+            .try_clone()
+            .map_err(|error| Error::io("cannot write", log, &error))?,
+    };
+    let stdin = match input {
+        Some(path) => File::open(path)
+            .map_err(|error| Error::io("cannot open", path, &error))?
+            .into(),
+        None => Stdio::null(),
+    };
+    command.stdin(stdin).stdout(stdout).stderr(errors);
     // SAFETY: sync has no preconditions.
     unsafe { libc::sync() };
 

@@ -1,4 +1,4 @@
-//! The programs that are measured, and how each is asked for the same four things.
+//! The programs that are measured, and how each is asked for the same things.
 //!
 //! In: what is installed. Out: a command for each phase of a round. Every tool encrypts, compresses with zstd at level 3 or what it calls that,
 //! keeps its cache in the round's own folder, and otherwise runs with its defaults.
@@ -14,32 +14,29 @@ use crate::workspace::{Workspace, make_folder};
 
 const PASSWORD: &str = "benchmark";
 
-/// What is measured, in this order.
+/// What a tool is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Phase {
-    /// Into a fresh repository.
-    First,
-    /// Once more, nothing having changed.
-    Unchanged,
-    /// After 2 % of the files changed.
-    Changed,
-    /// The latest backup into an empty folder.
-    Restore,
+    /// A backup of the folder, or of standard input, under this name where a tool wants one.
+    Backup(&'static str),
+    /// The backup of that name, which is the latest, into an empty folder, or to standard output.
+    Restore(&'static str),
 }
 
-/// Every phase, in order.
-pub(crate) const PHASES: [Phase; 4] = [
-    Phase::First,
-    Phase::Unchanged,
-    Phase::Changed,
-    Phase::Restore,
-];
+/// What is backed up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Input {
+    Folder,
+    Stream,
+}
 
 /// A program that backs up.
 #[derive(Debug)]
 pub(crate) struct Tool {
     /// Such as `restic 0.19.1`.
     pub(crate) name: String,
+    /// Whether it is the one that the others are peers of.
+    pub(crate) is_ours: bool,
     kind: Kind,
     program: PathBuf,
 }
@@ -47,6 +44,8 @@ pub(crate) struct Tool {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Strongroom,
+    /// The same engine without plugins.
+    Native,
     Restic,
     Borg,
     Rustic,
@@ -62,8 +61,11 @@ pub(crate) struct Place {
 
 impl Place {
     /// An empty place to work in; what was there goes.
-    pub(crate) fn fresh(data: PathBuf, work: PathBuf) -> Result<Self> {
-        let place = Self { data, work };
+    pub(crate) fn fresh(data: &Path, work: &Path) -> Result<Self> {
+        let place = Self {
+            data: data.to_path_buf(),
+            work: work.to_path_buf(),
+        };
         place.clear()?;
         for folder in ["repository", "cache", "home", "restored"] {
             make_folder(&place.work.join(folder))?;
@@ -97,27 +99,16 @@ impl Place {
     }
 }
 
-/// The tools that are there and that `chosen` names (by the first word of their name; all if it is empty), ours first.
-pub(crate) fn tools(
-    workspace: &Workspace,
-    strongroom: Option<PathBuf>,
-    chosen: &[String],
-) -> Vec<Tool> {
-    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|tool| tool == name);
+/// The peers that are there and that are `wanted`, by the first word of their name.
+pub(crate) fn installed(workspace: &Workspace, wanted: impl Fn(&str) -> bool) -> Vec<Tool> {
     let mut tools = Vec::new();
-    if let Some(program) = strongroom {
-        tools.push(Tool {
-            name: "strongroom".into(),
-            kind: Kind::Strongroom,
-            program,
-        });
-    }
     if wanted("restic") {
         let (mut restics, _) = packages::restics(workspace);
         restics.reverse();
         for Restic { version, path } in restics {
             tools.push(Tool {
                 name: format!("restic {version}"),
+                is_ours: false,
                 kind: Kind::Restic,
                 program: path,
             });
@@ -132,6 +123,7 @@ pub(crate) fn tools(
         if let Some((program, name)) = version {
             tools.push(Tool {
                 name,
+                is_ours: false,
                 kind,
                 program,
             });
@@ -141,9 +133,24 @@ pub(crate) fn tools(
 }
 
 impl Tool {
-    /// Whether it is the one that the others are peers of.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.kind == Kind::Strongroom
+    /// Ours.
+    pub(crate) fn strongroom(program: PathBuf) -> Self {
+        Self {
+            name: "strongroom".into(),
+            is_ours: true,
+            kind: Kind::Strongroom,
+            program,
+        }
+    }
+
+    /// The same engine without plugins, which `program` is.
+    pub(crate) fn native(program: PathBuf, name: &str, is_ours: bool) -> Self {
+        Self {
+            name: name.into(),
+            is_ours,
+            kind: Kind::Native,
+            program,
+        }
     }
 
     /// Makes an empty repository in `place`.
@@ -154,6 +161,7 @@ impl Tool {
                 configure(place)?;
                 command.arg("init")
             }
+            Kind::Native => command.arg("init").arg(place.repository()),
             Kind::Restic => command.args(["init", "--quiet"]),
             Kind::Borg => command.args(["init", "--encryption", "repokey-blake2"]),
             Kind::Rustic => command.args(["init", "--set-compression", "3"]),
@@ -162,34 +170,74 @@ impl Tool {
         Ok(())
     }
 
+    /// Prepares to work with a repository that lies in `place` already.
+    pub(crate) fn adopt(&self, place: &Place) -> Result<()> {
+        match self.kind {
+            Kind::Strongroom => configure(place),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it reads repositories of restic's format.
+    pub(crate) fn is_of_restics_format(&self) -> bool {
+        self.kind != Kind::Borg
+    }
+
     /// What does `phase`.
-    pub(crate) fn phase(&self, phase: Phase, place: &Place) -> Command {
+    pub(crate) fn phase(&self, phase: Phase, input: Input, place: &Place) -> Command {
         let mut command = self.command(place);
-        let target = place.restored();
+        let (repository, target) = (place.repository(), place.restored());
         // The same tree in every repository: what is below the data's root, not the path to it.
         command.current_dir(&place.data);
-        match (self.kind, phase) {
-            (Kind::Strongroom, Phase::Restore) => {
+        match (self.kind, phase, input) {
+            (Kind::Strongroom, Phase::Restore(_), _) => {
                 command.args(["restore", "latest", "--target"]).arg(target)
             }
-            (Kind::Strongroom, _) => command.arg("backup"),
-            (Kind::Restic, Phase::Restore) => command
+            (Kind::Strongroom, Phase::Backup(_), _) => command.arg("backup"),
+            (Kind::Native, Phase::Restore(_), Input::Folder) => {
+                command.arg("restore").arg(repository).arg(target)
+            }
+            (Kind::Native, Phase::Restore(_), Input::Stream) => command.arg("read").arg(repository),
+            (Kind::Native, Phase::Backup(_), Input::Folder) => {
+                command.arg("backup").arg(repository).arg(&place.data)
+            }
+            (Kind::Native, Phase::Backup(_), Input::Stream) => command.arg("write").arg(repository),
+            (Kind::Restic, Phase::Restore(_), Input::Folder) => command
                 .args(["restore", "latest", "--quiet", "--target"])
                 .arg(target),
-            (Kind::Restic, _) => command.args(["backup", "--quiet", "."]),
-            (Kind::Rustic, Phase::Restore) => command.args(["restore", "latest"]).arg(target),
-            (Kind::Rustic, _) => command.args(["backup", "--as-path", "/", "."]),
-            (Kind::Borg, Phase::Restore) => {
-                command.args(["extract", "::changed"]).current_dir(target)
+            (Kind::Restic, Phase::Restore(_), Input::Stream) => {
+                command.args(["dump", "--quiet", "latest", "/stdin"])
             }
-            (Kind::Borg, phase) => command
+            (Kind::Restic, Phase::Backup(_), Input::Folder) => {
+                command.args(["backup", "--quiet", "."])
+            }
+            (Kind::Restic, Phase::Backup(_), Input::Stream) => {
+                command.args(["backup", "--quiet", "--stdin"])
+            }
+            (Kind::Rustic, Phase::Restore(_), Input::Folder) => {
+                command.args(["restore", "latest"]).arg(target)
+            }
+            (Kind::Rustic, Phase::Restore(_), Input::Stream) => {
+                command.args(["dump", "latest:stdin"])
+            }
+            (Kind::Rustic, Phase::Backup(_), Input::Folder) => {
+                command.args(["backup", "--as-path", "/", "."])
+            }
+            (Kind::Rustic, Phase::Backup(_), Input::Stream) => command.args(["backup", "-"]),
+            (Kind::Borg, Phase::Restore(name), Input::Folder) => command
+                .arg("extract")
+                .arg(format!("::{name}"))
+                .current_dir(target),
+            (Kind::Borg, Phase::Restore(name), Input::Stream) => command
+                .args(["extract", "--stdout"])
+                .arg(format!("::{name}")),
+            (Kind::Borg, Phase::Backup(name), _) => command
                 .args(["create", "--compression", "zstd,3"])
-                .arg(match phase {
-                    Phase::First => "::first",
-                    Phase::Unchanged => "::unchanged",
-                    _ => "::changed",
-                })
-                .arg("."),
+                .arg(format!("::{name}"))
+                .arg(match input {
+                    Input::Folder => ".",
+                    Input::Stream => "-",
+                }),
         };
         command
     }
@@ -210,6 +258,7 @@ impl Tool {
             Kind::Strongroom => command
                 .arg("--config")
                 .arg(place.work.join("strongroom.toml")),
+            Kind::Native => &mut command,
             Kind::Restic => command
                 .env("RESTIC_REPOSITORY", repository)
                 .env("RESTIC_PASSWORD", PASSWORD)

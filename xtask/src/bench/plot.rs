@@ -1,20 +1,20 @@
-//! The rounds as a picture: eight small bar charts on one SVG.
+//! Results as a picture: a small bar chart for each figure that is drawn, on one SVG.
 //!
-//! In: rounds. Out: the SVG's text. A bar is the median, a dot one round, and ours stands out by its colour. Every chart starts at zero.
+//! In: results. Out: the SVG's text. A bar is the median, a dot one round, and ours stands out by its colour. Every chart starts at zero.
 
 use std::fmt::Write;
 
-use super::report::{Figure, figures};
-use super::rounds::Rounds;
+use super::results::{Figure, Results};
 
 const WIDTH: f64 = 980.0;
 const MARGIN: f64 = 32.0;
 const GAP: f64 = 44.0;
-const LABELS: f64 = 100.0;
+const LABELS: f64 = 116.0;
 const VALUES: f64 = 74.0;
 const BAR: f64 = 18.0;
 const STEP: f64 = 26.0;
 const HEAD: f64 = 104.0;
+const LINE: f64 = 18.0;
 const CHART_HEAD: f64 = 30.0;
 const CHART_FOOT: f64 = 30.0;
 
@@ -23,25 +23,17 @@ const PEERS: &str = "#b4bcc6";
 const INK: &str = "#1c2430";
 const FAINT: &str = "#5d6875";
 
-/// What is drawn: a figure's key, and what it is called in the picture.
-const CHARTS: [(&str, &str); 8] = [
-    ("first_backup_wall_seconds", "First backup"),
-    ("unchanged_again_wall_seconds", "Again, nothing changed"),
-    (
-        "two_percent_changed_wall_seconds",
-        "Again, 2 % of the files changed",
-    ),
-    ("restore_wall_seconds", "Restore"),
-    ("first_backup_cpu_seconds", "First backup, processor time"),
-    ("repository_megabytes", "Repository after the first backup"),
-    ("backup_peak_megabytes", "Peak memory, backup"),
-    ("restore_peak_megabytes", "Peak memory, restore"),
-];
-
-/// Draws `results` under a `subtitle` that says what was measured, and where.
-pub(crate) fn svg(results: &[Rounds], subtitle: &[String]) -> String {
-    let chart_height = CHART_HEAD + STEP * results.len() as f64 + CHART_FOOT;
-    let height = HEAD + chart_height * (CHARTS.len() / 2) as f64;
+/// Draws `results` under its title and what there is to say about it.
+pub(crate) fn svg(results: &Results) -> String {
+    let charts: Vec<(usize, &Figure, &str)> = results
+        .figures
+        .iter()
+        .enumerate()
+        .filter_map(|(index, figure)| Some((index, figure, figure.chart?)))
+        .collect();
+    let head = HEAD + LINE * (results.about.len() as f64 - 2.0);
+    let chart_height = CHART_HEAD + STEP * results.tools.len() as f64 + CHART_FOOT;
+    let height = head + chart_height * charts.len().div_ceil(2) as f64;
     let mut svg = String::new();
     let _ = writeln!(
         svg,
@@ -56,21 +48,23 @@ pub(crate) fn svg(results: &[Rounds], subtitle: &[String]) -> String {
         &mut svg,
         (MARGIN, 38.0),
         "font-size=\"20\" font-weight=\"600\"",
-        "Backing up a volume",
+        results.title,
     );
-    for (line, words) in subtitle.iter().enumerate() {
-        let position = (MARGIN, 60.0 + 18.0 * line as f64);
+    for (line, words) in results.about.iter().enumerate() {
+        let position = (MARGIN, 60.0 + LINE * line as f64);
         text(&mut svg, position, &format!("fill=\"{FAINT}\""), words);
     }
-    let figures = figures();
-    for (index, (key, title)) in CHARTS.into_iter().enumerate() {
-        let Some(figure) = figures.iter().find(|figure| figure.key == key) else {
-            continue;
-        };
+    for (place, (index, figure, title)) in charts.into_iter().enumerate() {
         let column = (WIDTH - 2.0 * MARGIN - GAP) / 2.0;
-        let left = MARGIN + (column + GAP) * (index % 2) as f64;
-        let top = HEAD + chart_height * (index / 2) as f64;
-        chart(&mut svg, (left, top, column), figure, title, results);
+        let left = MARGIN + (column + GAP) * (place % 2) as f64;
+        let top = head + chart_height * (place / 2) as f64;
+        chart(
+            &mut svg,
+            (left, top, column),
+            (index, figure),
+            title,
+            results,
+        );
     }
     svg.push_str("</svg>\n");
     svg
@@ -80,12 +74,14 @@ pub(crate) fn svg(results: &[Rounds], subtitle: &[String]) -> String {
 fn chart(
     svg: &mut String,
     (left, top, width): (f64, f64, f64),
-    figure: &Figure,
+    (index, figure): (usize, &Figure),
     title: &str,
-    results: &[Rounds],
+    results: &Results,
 ) {
     let unit = match figure.unit {
         "s" => "seconds",
+        "s/GB" => "processor seconds a GB",
+        "B" => "bytes",
         other => other,
     };
     text(svg, (left, top + 12.0), "font-weight=\"600\"", title);
@@ -97,13 +93,11 @@ fn chart(
         &format!("{unit}, less is better"),
     );
 
-    let every = results
-        .iter()
-        .flat_map(|rounds| rounds.rounds.iter().map(|round| figure.of(round)));
+    let every = results.tools.iter().flat_map(|rounds| rounds.values(index));
     let most = every.fold(f64::MIN_POSITIVE, f64::max);
     let (start, room) = (left + LABELS, width - LABELS - VALUES);
-    for (index, rounds) in results.iter().enumerate() {
-        let y = top + CHART_HEAD + STEP * index as f64;
+    for (row, rounds) in results.tools.iter().enumerate() {
+        let y = top + CHART_HEAD + STEP * row as f64;
         let (colour, weight) = if rounds.is_ours {
             (OURS, "600")
         } else {
@@ -112,7 +106,7 @@ fn chart(
         let baseline = y + BAR * 0.72;
         let label = format!("text-anchor=\"end\" font-weight=\"{weight}\"");
         text(svg, (start - 8.0, baseline), &label, &rounds.tool);
-        let median = figure.median(rounds);
+        let median = rounds.median(index);
         let length = (room * median / most).max(1.0);
         let _ = writeln!(
             svg,
@@ -120,8 +114,9 @@ fn chart(
         );
         let mut furthest = length;
         // A single round is the bar itself.
-        for round in rounds.rounds.iter().filter(|_| rounds.rounds.len() > 1) {
-            let x = room * figure.of(round) / most;
+        let dots = rounds.values(index);
+        for value in dots.iter().filter(|_| dots.len() > 1) {
+            let x = room * value / most;
             furthest = furthest.max(x);
             let _ = writeln!(
                 svg,
@@ -138,7 +133,7 @@ fn chart(
             &grouped(&figure.text(median)),
         );
     }
-    let bottom = top + CHART_HEAD + STEP * results.len() as f64 - (STEP - BAR) / 2.0;
+    let bottom = top + CHART_HEAD + STEP * results.tools.len() as f64 - (STEP - BAR) / 2.0;
     let axis = top + CHART_HEAD - 4.0;
     let _ = writeln!(
         svg,
@@ -170,28 +165,32 @@ fn grouped(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::rounds::Round;
+    use crate::bench::results::Rounds;
 
     #[test]
     fn every_chart_is_drawn_with_a_bar_for_every_tool() {
         let rounds = |tool: &str, is_ours| Rounds {
             tool: tool.into(),
             is_ours,
-            rounds: vec![Round::default(); 3],
+            rounds: vec![vec![1.0, 2.0, 3.0]; 3],
         };
-        let svg = svg(
-            &[rounds("strongroom", true), rounds("a & b", false)],
-            &["one".into()],
-        );
-        assert_eq!(
-            svg.matches(&format!("fill=\"{OURS}\"")).count(),
-            CHARTS.len()
-        );
-        assert_eq!(
-            svg.matches(&format!("fill=\"{PEERS}\"")).count(),
-            CHARTS.len()
-        );
-        assert_eq!(svg.matches("a &amp; b").count(), CHARTS.len());
+        let figure = |chart| Figure::new("wall_seconds", "wall", "s", chart);
+        let svg = svg(&Results {
+            name: "volume",
+            title: "A volume",
+            about: vec!["one".into()],
+            ratio: "",
+            figures: vec![figure(Some("first")), figure(None), figure(Some("last"))],
+            tools: vec![rounds("strongroom", true), rounds("a & b", false)],
+        });
+        for (text, times) in [
+            (format!("fill=\"{OURS}\""), 2),
+            (format!("fill=\"{PEERS}\""), 2),
+            ("a &amp; b".into(), 2),
+            ("<circle".into(), 12),
+        ] {
+            assert_eq!(svg.matches(&text).count(), times, "{text}");
+        }
     }
 
     #[test]

@@ -8,13 +8,17 @@
 
 mod index;
 mod random;
+mod session;
+mod stages;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use strongroom_repository::testing::DirectoryDestination;
-use strongroom_repository::{Destination, Error, ErrorKind, InitOptions, Repository, Result};
+use strongroom_repository::{
+    Destination, Error, ErrorKind, InitOptions, RecoveryKey, Repository, Result,
+};
 
 /// The same for every tool.
 const PASSWORD: &str = "benchmark";
@@ -33,6 +37,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[&str]) -> Result<()> {
     match arguments {
+        ["init", repository] => init(repository).map(drop),
+        ["backup", repository, folder] => session::backup(open(repository)?, folder),
+        ["restore", repository, target] => session::restore(open(repository)?, target),
+        ["write", repository] => session::write(open(repository)?),
+        ["read", repository] => session::read(open(repository)?),
+        ["stages", folder] => stages::measure(Path::new(folder)),
         ["index-make", repository, blobs] => index::make(&*init(repository)?, number(blobs)?),
         ["index", repository, blobs] => index::measure(&*open(repository)?, number(blobs)?),
         _ => Err(Error::new(
@@ -48,13 +58,15 @@ fn number(text: &str) -> Result<u64> {
 }
 
 fn destination(folder: &str) -> Arc<dyn Destination> {
-    Arc::new(DirectoryDestination::new("native", Path::new(folder)))
+    Arc::new(DirectoryDestination::new("native", folder).durable())
 }
 
 fn init(folder: &str) -> Result<Arc<Repository>> {
+    let recovery_key = RecoveryKey::generate();
     let options = InitOptions {
         password: PASSWORD,
-        ..InitOptions::default()
+        recovery_key: Some(&recovery_key),
+        polynomial: None,
     };
     Repository::init(destination(folder), options).map(Arc::new)
 }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use crate::destination::{Body, Destination, ObjectMetadata, PutOptions};
 use crate::{Error, ErrorKind, Result};
 
-/// A folder. Atomic by renaming; nothing is synced, as no test pulls the plug.
+/// A folder. Atomic by renaming; nothing is synced unless it is made [`durable`](Self::durable), as no test pulls the plug.
 pub struct DirectoryDestination {
     name: String,
     root: PathBuf,
+    is_durable: bool,
 }
 
 impl DirectoryDestination {
@@ -21,7 +22,14 @@ impl DirectoryDestination {
         Self {
             name: name.to_owned(),
             root: root.into(),
+            is_durable: false,
         }
+    }
+
+    /// Syncs what it stores and takes as many calls at once as the plugin `filesystem`, for measuring beside that one.
+    pub fn durable(mut self) -> Self {
+        self.is_durable = true;
+        self
     }
 
     fn collect(&self, folder: &Path, prefix: &str, found: &mut Vec<ObjectMetadata>) -> Result<()> {
@@ -55,7 +63,7 @@ impl Destination for DirectoryDestination {
     }
 
     fn parallelism(&self) -> usize {
-        4
+        if self.is_durable { 8 } else { 4 }
     }
 
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
@@ -66,10 +74,24 @@ impl Destination for DirectoryDestination {
         crate::crypto::random(&mut random);
         let temporary = folder.join(format!(".{}.tmp", crate::id::hex(&random)));
         let written = File::create(&temporary)
-            .and_then(|mut file| file.write_all(body.bytes()))
+            .and_then(|mut file| {
+                file.write_all(body.bytes())?;
+                if self.is_durable {
+                    file.sync_data()
+                } else {
+                    Ok(())
+                }
+            })
             .and_then(|()| match options.create_only {
                 true => fs::hard_link(&temporary, &path).and_then(|()| fs::remove_file(&temporary)),
                 false => fs::rename(&temporary, &path),
+            })
+            .and_then(|()| {
+                if self.is_durable {
+                    File::open(folder)?.sync_all()
+                } else {
+                    Ok(())
+                }
             });
         written.map_err(|error| {
             let _ = fs::remove_file(&temporary);
