@@ -1,6 +1,6 @@
 //! `--record`: what was measured goes into the documents.
 //!
-//! In: results. Out: `docs/bench-NAME.svg`, and in `docs/performance.md` the table between the marks of that benchmark. What stands around the
+//! In: results. Out: `docs/bench-NAME.svg`, and in `docs/performance.md` picture and table between the marks of that benchmark. What stands around the
 //! marks stays as it is.
 
 use std::fs;
@@ -16,7 +16,9 @@ pub(super) fn record(root: &Path, results: &Results, svg: &str) -> Result<()> {
     let page = root.join("docs/performance.md");
     let text = fs::read_to_string(&page).map_err(|e| Error::io("cannot read", &page, &e))?;
     let block = format!(
-        "{}\n\n```\n{}```\n",
+        "![{}](bench-{}.svg)\n\n{}\n\n```\n{}```\n",
+        results.title,
+        results.name,
         results.about.join("\n"),
         results.table()
     );
