@@ -320,6 +320,8 @@ fn two_backups_at_once_into_one_repository() {
 fn several_destinations_get_the_same_backup() {
     let (first, second) = (Fixture::new(), Fixture::new());
     fs::write(first.data().join("file"), noise(20 << 20, 1)).expect("written");
+    fs::create_dir(first.data().join("links")).expect("a folder");
+    std::os::unix::fs::symlink("../file", first.data().join("links/link")).expect("linked");
     // The second one joins later and has none of the parent's data.
     first.backup();
     let both = vec![first.reopen(), second.reopen()];

@@ -105,6 +105,12 @@ impl Storer {
         Ok(id)
     }
 
+    /// Whether every target that goes on holds the tree.
+    pub(crate) fn has_tree(&self, id: &Id) -> bool {
+        let mut targets = self.shared.targets.iter();
+        targets.all(|target| target.has_failed() || target.holds(BlobType::Tree, id))
+    }
+
     /// Proves what was stored, and leaves the packs that are not full to their targets.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.hash([])?;

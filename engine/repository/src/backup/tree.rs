@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::directory::{Directory, Home};
+use super::directory::{Directory, Home, Previous};
 use super::parent::ParentTrees;
 use super::pipeline::{Shared, reader_count};
 use super::reader::{FileTask, Readers};
@@ -131,10 +131,15 @@ impl Archiver<'_> {
             | DirectoryState::OtherFileSystem => {}
         }
         let before = self.parent.and_then(|parent| parent.tree(next.previous));
+        let before = before.map(Arc::new);
+        let previous = next.previous.map(|id| Previous {
+            id,
+            tree: before.clone(),
+        });
         let assembled = Directory::new(
             next.own,
             next.home,
-            next.previous,
+            previous,
             listing.entries.len(),
             &self.readers.stats,
         );
@@ -160,8 +165,9 @@ impl Archiver<'_> {
 
     /// Deals with one entry.
     fn take(&mut self, found: Found, here: &mut Here<'_>) -> Result<()> {
-        let before = here.before.as_ref();
-        let before = before
+        let before = here
+            .before
+            .as_ref()
             .and_then(|tree| tree.find(&found.name))
             .filter(|node| self.is_unchanged(&found.metadata, node, || here.path_of(&found)));
         let before = before.cloned();
@@ -311,7 +317,7 @@ struct Here<'a> {
     /// Only where something in it has to be read.
     opened: Option<Arc<OwnedFd>>,
     assembled: &'a Arc<Directory>,
-    before: Option<Tree>,
+    before: Option<Arc<Tree>>,
 }
 
 impl Here<'_> {
