@@ -425,3 +425,73 @@ fn an_unknown_job_or_destination_is_named() {
         "error: there is no destination 'nass'\nhint: did you mean 'nas'?\n",
     );
 }
+
+#[test]
+fn a_backup_that_is_named_is_forgotten_unless_it_is_the_newest_complete_one() {
+    let (place, like) = place(&keeping(""));
+    let repository = open(&place);
+    let mut broken = tags("run:cccc333333", "trigger:scheduled").to_vec();
+    broken.push("state:incomplete");
+    for (time, tags) in [
+        (
+            "2025-01-04T02:00:00Z",
+            &tags("run:aaaa111111", "trigger:scheduled")[..],
+        ),
+        (
+            "2025-01-05T02:00:00Z",
+            &tags("run:bbbb222222", "trigger:on-demand"),
+        ),
+        ("2025-01-06T02:00:00Z", &broken),
+        ("2025-01-07T02:00:00Z", &["theirs"]),
+    ] {
+        store(&repository, &like, time, tags);
+    }
+    let check = |args: &[&str], exit: i32, text: &str, left: usize| {
+        let ended = place.run(&[&["forget", "--quiet"], args].concat());
+        assert_eq!(
+            (ended.exit, ended.stdout + &ended.stderr),
+            (exit, text.into()),
+            "{args:?}"
+        );
+        assert_eq!(snapshots(&place, "nas"), left, "{args:?}");
+    };
+    check(
+        &["--backup", "bbbb"],
+        1,
+        "error: nas: backup bbbb222222 is the newest complete one of media; nothing was forgotten there\n\
+         hint: make another backup first, or add --force\n",
+        4,
+    );
+    check(
+        &["--backup", "zzzz"],
+        1,
+        "error: there is no backup 'zzzz'\n\
+         hint: `strongroom list` shows the backups; those of stock restic are forgotten by `restic forget`\n",
+        4,
+    );
+    check(
+        &["--backup", "aaa"],
+        2,
+        "error: 'aaa' is too short to name a backup: give 4 digits or more\n\
+         hint: `strongroom list` shows the backups\n",
+        4,
+    );
+    check(
+        &["--backup", "AAAA", "--dry-run"],
+        0,
+        "nas: would forget media of backup aaaa111111\n",
+        4,
+    );
+    check(
+        &["--backup", "aaaa", "--backup", "cccc333333"],
+        0,
+        "nas: forgot media of backup aaaa111111\nnas: forgot media of backup cccc333333\n",
+        2,
+    );
+    check(
+        &["--backup", "bbbb", "--force"],
+        0,
+        "nas: forgot media of backup bbbb222222\n",
+        1,
+    );
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use strongroom_repository::{Result, Time};
 
 use crate::app::Context;
+use crate::engine::Engine;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
@@ -13,6 +14,7 @@ use crate::render::text::clean;
 use crate::render::{size, time};
 use crate::retention::groups::{Decided, Group, Held};
 use crate::run::forget::{AtDestination, ForgetRequest, run as run_forget};
+use crate::run::forget_named::{self, NamedAt, NamedRequest};
 
 /// Arguments of `forget`.
 #[derive(Debug, Args)]
@@ -26,11 +28,24 @@ pub struct ForgetArgs {
     /// Show what is kept and why, and forget nothing
     #[arg(long)]
     dry_run: bool,
+    /// Forget this backup instead, whatever the retention says; may be given several times
+    #[arg(long = "backup", value_name = "ID", conflicts_with = "jobs")]
+    backups: Vec<String>,
+    /// With --backup: even the newest complete backup of a source
+    #[arg(long, requires = "backups")]
+    force: bool,
 }
+
+/// What a person who forgets to have space again should know.
+const SPACE_IS_TAKEN: &str =
+    "the space that only forgotten backups needed is still taken: `restic prune` frees it";
 
 /// Runs `forget`.
 pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
+    if !args.backups.is_empty() {
+        return forget_named(&engine, args, context);
+    }
     let request = ForgetRequest {
         jobs: args.jobs,
         destinations: args.destinations,
@@ -59,15 +74,76 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
         exit = Exit::Failed;
     }
     let has_forgotten = |at: &AtDestination| {
-        let held = at.held.as_ref().filter(|_| at.error.is_none());
+        let held = at.held.as_ref().filter(|_| at.is_done);
         held.is_some_and(|held| decided(held).any(|backup| !backup.is_kept()))
     };
-    if !request.dry_run && done.iter().any(has_forgotten) {
+    if done.iter().any(has_forgotten) {
         context.screen.note(
             "the space that only forgotten backups needed is still taken: `restic prune` frees it",
         );
     }
+    if done.iter().any(has_forgotten) {
+        context.screen.note(SPACE_IS_TAKEN);
+    }
     Ok(exit)
+}
+
+fn forget_named(engine: &Engine, args: ForgetArgs, context: &Context) -> Result<Exit> {
+    let request = NamedRequest {
+        backups: args.backups,
+        destinations: args.destinations,
+        force: args.force,
+        dry_run: args.dry_run,
+    };
+    let display = Display::begin(&context.screen, &context.progress, Shown::People);
+    let done = forget_named::run(engine, &request, &context.progress)?;
+    drop(display);
+    if context.screen.is_json() {
+        let destinations: Vec<Value> = done.iter().map(named_to_json).collect();
+        context
+            .screen
+            .json(&json!({"dry_run": request.dry_run, "destinations": destinations}))?;
+    } else {
+        let verb = match request.dry_run {
+            true => "would forget",
+            false => "forgot",
+        };
+        for at in done.iter().filter(|at| at.error.is_none()) {
+            for named in &at.found {
+                context.screen.result(&format!(
+                    "{}: {verb} {} of backup {}\n",
+                    clean(&at.destination),
+                    clean(&named.source),
+                    clean(&named.run)
+                ))?;
+            }
+        }
+    }
+    let mut exit = Exit::Done;
+    for error in done.iter().filter_map(|at| at.error.as_ref()) {
+        context.screen.error(error);
+        exit = Exit::Failed;
+    }
+    if !request.dry_run
+        && done
+            .iter()
+            .any(|at| at.error.is_none() && !at.found.is_empty())
+    {
+        context.screen.note(SPACE_IS_TAKEN);
+    }
+    Ok(exit)
+}
+
+fn named_to_json(at: &NamedAt) -> Value {
+    let found = at
+        .found
+        .iter()
+        .map(|named| json!({"id": named.run, "source": named.source, "snapshot": named.snapshot}));
+    json!({
+        "destination": at.destination,
+        "error": at.error.as_ref().map(|error| error.to_string()),
+        "backups": found.collect::<Vec<_>>(),
+    })
 }
 
 fn decided(held: &Held) -> impl Iterator<Item = &Decided> {
@@ -136,10 +212,10 @@ fn text(at: &AtDestination, held: &Held, dry_run: bool, context: &Context) -> St
         style.bold(&clean(&at.destination)),
         size::counted(all as u64, "backup"),
         size::count(kept as u64),
-        match (&at.error, dry_run) {
-            (None, true) => format!("{forgotten} would be forgotten"),
-            (None, false) => format!("{forgotten} forgotten"),
-            (Some(_), _) => format!("{forgotten} to forget"),
+        match (at.is_done, dry_run) {
+            (true, _) => format!("{forgotten} forgotten"),
+            (false, true) => format!("{forgotten} would be forgotten"),
+            (false, false) => format!("{forgotten} to forget"),
         }
     ));
     if held.unconfigured > 0 {

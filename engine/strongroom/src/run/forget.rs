@@ -30,6 +30,8 @@ pub struct AtDestination {
     pub destination: String,
     /// What was decided; none where not everything there could be read.
     pub held: Option<Held>,
+    /// Whether what is not kept is gone.
+    pub is_done: bool,
     /// Why it was not done.
     pub error: Option<Error>,
 }
@@ -49,6 +51,7 @@ pub fn run(
         let mut at = AtDestination {
             destination: opened.name,
             held: None,
+            is_done: false,
             error: None,
         };
         let result = opened
@@ -127,6 +130,7 @@ fn act(
         None => Ok(()),
         Some(lock) => {
             forget(repository, &lock, &unneeded, progress)?;
+            at.is_done = true;
             lock.release()
         }
     }

@@ -5,6 +5,7 @@ pub mod backups;
 pub mod check;
 pub mod download;
 pub mod forget;
+pub mod forget_named;
 pub mod id;
 pub mod init;
 pub mod keys;
