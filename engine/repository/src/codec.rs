@@ -7,6 +7,7 @@ use crate::blob::{BlobType, PackedBlob};
 use crate::crypto::MasterKey;
 use crate::id::Id;
 use crate::pack::PackBuilder;
+use crate::sha256::ids_of;
 use crate::{Error, ErrorKind, Result};
 
 /// Between zstd's levels 1 and 2: its fast strategy with a hash table of 128 KiB, which stays in the second-level cache, and matches from six
@@ -127,11 +128,15 @@ fn decompressor() -> Result<Decompressor<'static>> {
     Decompressor::new().map_err(|error| Error::io("cannot start zstd", error))
 }
 
+/// Plain bytes whose memory a decoder keeps for the next batch.
+const KEPT: usize = 24 * 1024 * 1024;
+
 /// Decrypts, decompresses and verifies the blobs of one thread.
 pub(crate) struct Decoder {
     decompressor: Decompressor<'static>,
     opened: Vec<u8>,
-    plain: Vec<u8>,
+    /// The contents of the latest batch.
+    plain: Vec<Vec<u8>>,
 }
 
 impl Decoder {
@@ -144,34 +149,7 @@ impl Decoder {
         })
     }
 
-    /// The plain content of a blob, whose encrypted bytes are `sealed`. Never returns bytes that do not hash to `id`.
-    pub(crate) fn decode(
-        &mut self,
-        key: &MasterKey,
-        id: &Id,
-        uncompressed_length: Option<u32>,
-        sealed: &[u8],
-    ) -> Result<&[u8]> {
-        key.open_into(sealed, &mut self.opened)?;
-        let content = match uncompressed_length {
-            None => &self.opened,
-            Some(length) => {
-                decompress(
-                    &mut self.decompressor,
-                    &self.opened,
-                    length,
-                    &mut self.plain,
-                )?;
-                &self.plain
-            }
-        };
-        if Id::of(content) != *id {
-            return Err(Error::corrupted("its content does not match its id"));
-        }
-        Ok(content)
-    }
-
-    /// As [`decode`](Self::decode), for a blob whose pack is in `pack_bytes` from offset `start` on.
+    /// The plain content of a blob, whose pack is in `pack_bytes` from offset `start` on. Never returns bytes that do not hash to its id.
     pub(crate) fn decode_from(
         &mut self,
         key: &MasterKey,
@@ -179,12 +157,79 @@ impl Decoder {
         pack_bytes: &[u8],
         start: u64,
     ) -> Result<&[u8]> {
-        let sealed = u64::from(blob.offset)
-            .checked_sub(start)
-            .and_then(|from| pack_bytes.get(from as usize..)?.get(..blob.length as usize))
-            .ok_or_else(|| Error::corrupted("the pack ends before it"))?;
-        self.decode(key, &blob.id, blob.uncompressed_length, sealed)
+        self.decode_all_from(key, std::slice::from_ref(blob), pack_bytes, start)
+            .pop()
+            .unwrap_or_else(|| Err(wrong_content()))
     }
+
+    /// As [`decode_from`](Self::decode_from), for several blobs, which are hashed side by side. In their order; all of their plain content
+    /// is in memory at once.
+    pub(crate) fn decode_all_from(
+        &mut self,
+        key: &MasterKey,
+        blobs: &[PackedBlob],
+        pack_bytes: &[u8],
+        start: u64,
+    ) -> Vec<Result<&[u8]>> {
+        self.forget_large_buffers();
+        let missing = blobs.len().saturating_sub(self.plain.len());
+        self.plain.extend((0..missing).map(|_| Vec::new()));
+        let opened: Vec<Result<&[u8]>> = blobs
+            .iter()
+            .zip(&mut self.plain)
+            .map(|(blob, plain)| {
+                let sealed = sealed_bytes(blob, pack_bytes, start)?;
+                match blob.uncompressed_length {
+                    None => key.open_into(sealed, plain)?,
+                    Some(length) => {
+                        key.open_into(sealed, &mut self.opened)?;
+                        decompress(&mut self.decompressor, &self.opened, length, plain)?;
+                    }
+                }
+                Ok(plain.as_slice())
+            })
+            .collect();
+        verify_all(blobs, opened)
+    }
+
+    /// Each buffer grows to the largest blob that it ever held; all of them together shall not.
+    fn forget_large_buffers(&mut self) {
+        let mut kept: usize = self.plain.iter().map(Vec::capacity).sum();
+        while kept > KEPT
+            && let Some(largest) = self.plain.iter_mut().max_by_key(|plain| plain.capacity())
+        {
+            kept -= largest.capacity();
+            *largest = Vec::new();
+        }
+    }
+}
+
+fn sealed_bytes<'a>(blob: &PackedBlob, pack_bytes: &'a [u8], start: u64) -> Result<&'a [u8]> {
+    u64::from(blob.offset)
+        .checked_sub(start)
+        .and_then(|from| pack_bytes.get(from as usize..)?.get(..blob.length as usize))
+        .ok_or_else(|| Error::corrupted("the pack ends before it"))
+}
+
+/// The contents that hash to the ids of their blobs, and errors for the others.
+fn verify_all<'c>(blobs: &[PackedBlob], contents: Vec<Result<&'c [u8]>>) -> Vec<Result<&'c [u8]>> {
+    let mut ids = ids_of(contents.iter().flatten().copied()).into_iter();
+    blobs
+        .iter()
+        .zip(contents)
+        .map(|(blob, content)| {
+            let content = content?;
+            if ids.next() == Some(blob.id) {
+                Ok(content)
+            } else {
+                Err(wrong_content())
+            }
+        })
+        .collect()
+}
+
+fn wrong_content() -> Error {
+    Error::corrupted("its content does not match its id")
 }
 
 fn decompress(

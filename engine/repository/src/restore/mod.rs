@@ -7,6 +7,8 @@ mod conflict;
 mod content;
 mod restorer;
 mod selection;
+mod sparse;
+mod window;
 
 use std::path::PathBuf;
 

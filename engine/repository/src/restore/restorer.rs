@@ -5,7 +5,8 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::content::{FileSink, Window};
+use super::content::{self, FileSink};
+use super::window::Window;
 use super::{RestoreOptions, RestoreReport, Selection};
 use crate::backup::Problem;
 use crate::contents::{Contents, Found};
@@ -202,7 +203,8 @@ impl<'a> Restorer<'a> {
 
     fn fetch(&mut self) -> Result<()> {
         let window = std::mem::take(&mut self.window);
-        let damaged = window.restore(self.contents.reader(), &self.target, self.progress)?;
+        let damaged =
+            content::restore(window, self.contents.reader(), &self.target, self.progress)?;
         self.report.damaged.extend(damaged);
         Ok(())
     }
