@@ -22,9 +22,12 @@ pub(crate) mod base {
         exports: { default: async },
         require_store_data_send: true,
         with: {
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:filesystem": wasmtime_wasi::p2::bindings::filesystem,
             "wasi:io": wasmtime_wasi::p2::bindings::io,
             "strongroom:plugin/command.process": crate::ungranted::Process,
             "strongroom:plugin/object.body": strongroom_repository::destination::Body,
+            "strongroom:plugin/object.answer": crate::answer::Answer,
             "strongroom:plugin/sink.sink": crate::sink::SinkHandle,
             "strongroom:plugin/sink.writer": crate::sink::WriterHandle,
             "strongroom:plugin/feed.feed": crate::feed::FeedHandle,
@@ -68,6 +71,8 @@ pub(crate) mod destination {
             "wasi:io": wasmtime_wasi::p2::bindings::io,
             "strongroom:plugin/types": crate::bindings::base::strongroom::plugin::types,
             "strongroom:plugin/object": crate::bindings::base::strongroom::plugin::object,
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:filesystem": wasmtime_wasi::p2::bindings::filesystem,
         },
     });
 }

@@ -9,6 +9,7 @@ use strongroom_repository::destination::{Body, Content, ObjectMetadata, PutOptio
 use strongroom_repository::{Destination, Error, ErrorKind, Result};
 use wasmtime::component::Resource;
 
+use crate::answer::{Answer, Spares};
 use crate::bindings::destination::exports::strongroom::plugin::destination as wit;
 use crate::convert::tidy;
 use crate::instance::Role;
@@ -21,12 +22,14 @@ const MAX_EMPTY_PAGES: usize = 1000;
 /// Made by [`Plugin::destination`](crate::Plugin::destination).
 pub(crate) struct PluginDestination {
     pool: Pool,
+    spares: Arc<Spares>,
 }
 
 impl PluginDestination {
     pub(crate) fn new(code: Code, role: Arc<Role>, config: String, instances: usize) -> Self {
         Self {
             pool: Pool::new(code, role, config, instances),
+            spares: Arc::default(),
         }
     }
 
@@ -85,26 +88,33 @@ impl Destination for PluginDestination {
     }
 
     fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
-        let wanted = key.to_owned();
-        let bytes = self.pool.run("get", move |open| {
+        let (wanted, most) = (key.to_owned(), self.pool.memory_bytes());
+        let answer = Answer::new(&self.spares, length, most);
+        let answer = self.pool.run("get", move |open| {
             let (resource, exports) = (open.resource, &open.exports);
             open.instance
                 .call("get", Some(open.deadline), async |store| {
+                    let handle = store.data_mut().table.push(answer)?;
+                    let borrow = Resource::new_borrow(handle.rep());
                     let stores = exports.strongroom_plugin_destination().store();
-                    stores
-                        .call_get(store, resource, &wanted, offset, length)
-                        .await
+                    let done = stores
+                        .call_get(&mut *store, resource, &wanted, offset, length, borrow)
+                        .await?;
+                    let answer = store.data_mut().table.delete(handle)?;
+                    Ok(done.map(|()| answer))
                 })
         })?;
+        let given = answer.given();
         match length {
-            Some(length) if length != bytes.len() as u64 => Err(self.wrong(
+            Some(length) if length != given => Err(self.wrong(
                 ErrorKind::Corrupted,
-                format!(
-                    "{key}: answered {} bytes where {length} were asked for",
-                    bytes.len()
-                ),
+                format!("{key}: answered {given} bytes where {length} were asked for"),
             )),
-            _ => Ok(bytes.into()),
+            None if given > most => Err(self.wrong(
+                ErrorKind::Failed,
+                format!("{key}: answered more than {} MiB", most >> 20),
+            )),
+            _ => Ok(answer.into_bytes()),
         }
     }
 

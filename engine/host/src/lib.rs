@@ -32,6 +32,7 @@ mod destination;
 mod pool;
 mod source;
 
+mod answer;
 mod bindings;
 mod body;
 mod convert;

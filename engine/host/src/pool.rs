@@ -72,6 +72,11 @@ impl Pool {
         self.limit
     }
 
+    /// The ceiling of an instance's memory, which is also the largest object that is read whole.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.code.host.0.limits.memory_bytes as u64
+    }
+
     pub(crate) fn label(&self) -> &str {
         &self.role.origin
     }

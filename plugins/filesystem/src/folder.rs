@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use strongroom_plugin::{Error, ErrorKind, HostPath, Metadata, Result};
+use strongroom_plugin::{Answer, Error, ErrorKind, HostPath, Metadata, Result};
 use wasip2::clocks::wall_clock::Datetime;
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{
@@ -47,8 +47,14 @@ impl Folder {
         &self.root
     }
 
-    /// Exactly `length` bytes from `offset`, or all that follows. A file that is too short is `corrupted`.
-    pub(crate) fn read(&self, key: Key, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
+    /// Has the engine read exactly `length` bytes from `offset`, or all that follows. A file that is too short is `corrupted`.
+    pub(crate) fn read(
+        &self,
+        key: Key,
+        offset: u64,
+        length: Option<u64>,
+        into: &Answer,
+    ) -> Result<()> {
         let fail = |code| failure(key.as_str(), code);
         let file = match self.open_file(key) {
             Err(ErrorCode::NotDirectory) => Err(ErrorCode::NoEntry),
@@ -64,18 +70,13 @@ impl Folder {
         if offset > stat.size || wanted > available {
             return Err(too_short(key, offset, length, stat.size));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or_default());
-        loop {
-            let done = bytes.len() as u64;
-            if done == wanted {
-                return Ok(bytes);
-            }
-            let (piece, _) = file.read(wanted - done, offset + done).map_err(fail)?;
-            if piece.is_empty() {
-                return Err(too_short(key, offset, length, offset + done));
-            }
-            bytes.extend_from_slice(&piece);
+        let done = into
+            .copy(&file, offset, wanted)
+            .map_err(|error| error.on(key.as_str()))?;
+        if done < wanted {
+            return Err(too_short(key, offset, length, offset + done));
         }
+        Ok(())
     }
 
     /// `None` where there is no such file.

@@ -13,8 +13,8 @@ mod put;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use strongroom_plugin::{
-    Body, Capability, Destination, Error, ErrorKind, HostPath, Info, Metadata, Page, PutOptions,
-    Result,
+    Answer, Body, Capability, Destination, Error, ErrorKind, HostPath, Info, Metadata, Page,
+    PutOptions, Result,
 };
 
 use folder::Folder;
@@ -64,8 +64,8 @@ impl Destination for Filesystem {
         )
     }
 
-    fn get(&mut self, key: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
-        self.folder.read(Key::parse(key)?, offset, length)
+    fn get(&mut self, key: &str, offset: u64, length: Option<u64>, into: &Answer) -> Result<()> {
+        self.folder.read(Key::parse(key)?, offset, length, into)
     }
 
     fn stat(&mut self, key: &str) -> Result<Option<Metadata>> {

@@ -9,7 +9,7 @@ use crate::bindings::plugin::exports::strongroom::plugin::plugin;
 use crate::bindings::plugin::strongroom::plugin::{feed, object, sink, types};
 use crate::bindings::source::exports::strongroom::plugin::source;
 use crate::config::{parse, schema, schema_of};
-use crate::{Body, Destination, Feed, Info, RestoreRequest, Sink, Source};
+use crate::{Answer, Body, Destination, Feed, Info, RestoreRequest, Sink, Source};
 
 /// Makes a component of a type that is a [`Source`](crate::Source).
 #[macro_export]
@@ -120,8 +120,15 @@ impl<T: Destination> destination::GuestStore for Store<T> {
         Ok(plugin.put(&key, &Body::new(body), options)?)
     }
 
-    fn get(&self, key: String, offset: u64, length: Option<u64>) -> Result<Vec<u8>, types::Error> {
-        Ok(self.0.borrow_mut().get(&key, offset, length)?)
+    fn get(
+        &self,
+        key: String,
+        offset: u64,
+        length: Option<u64>,
+        into: &object::Answer,
+    ) -> Result<(), types::Error> {
+        let mut plugin = self.0.borrow_mut();
+        Ok(plugin.get(&key, offset, length, &Answer::new(into))?)
     }
 
     fn stat(&self, key: String) -> Result<Option<destination::Metadata>, types::Error> {

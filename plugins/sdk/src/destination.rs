@@ -1,9 +1,10 @@
-//! A place that keeps objects, and the object that it is asked to keep.
+//! A place that keeps objects, and their bytes on the way there and back.
 
 use std::io::{self, Read};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use wasip2::filesystem::types::Descriptor;
 
 use crate::bindings::destination::exports::strongroom::plugin::destination;
 use crate::bindings::plugin::strongroom::plugin::object;
@@ -27,7 +28,7 @@ pub use destination::PutOptions;
 /// An implementer owes:
 /// - `put` is atomic and durable when it returns: a reader sees the whole object or none, and it survives a power cut.
 /// - What was put can be read, listed and found with `stat` at once, by every instance.
-/// - `get` returns exactly the bytes asked for; fewer is an error.
+/// - `get` gives exactly the bytes asked for; fewer is an error.
 /// - `delete` of what is absent succeeds.
 /// - `list` is complete, in any order.
 pub trait Destination: Sized + 'static {
@@ -46,8 +47,8 @@ pub trait Destination: Sized + 'static {
     /// Stores an object.
     fn put(&mut self, key: &str, body: &Body, options: PutOptions) -> Result<()>;
 
-    /// `length` bytes from `offset`, or all that follows.
-    fn get(&mut self, key: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>>;
+    /// Puts `length` bytes from `offset`, or all that follows, into the answer.
+    fn get(&mut self, key: &str, offset: u64, length: Option<u64>, into: &Answer) -> Result<()>;
 
     /// The object's metadata, or `None` where there is no such object.
     fn stat(&mut self, key: &str) -> Result<Option<Metadata>>;
@@ -94,6 +95,26 @@ impl<'a> Body<'a> {
             body: self.0,
             offset: 0,
         }
+    }
+}
+
+/// What a destination is asked for: bytes go in from the first one on, and more than was asked for makes the call fail.
+pub struct Answer<'a>(&'a object::Answer);
+
+impl<'a> Answer<'a> {
+    pub(crate) fn new(raw: &'a object::Answer) -> Self {
+        Self(raw)
+    }
+
+    /// Appends bytes. One copy out of the plugin's memory: pieces of about 1 MiB are best.
+    pub fn write(&self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// Appends `length` bytes of an open file from `offset`, fewer only where it ends, and returns how many. The engine reads them itself:
+    /// they never enter the plugin.
+    pub fn copy(&self, from: &Descriptor, offset: u64, length: u64) -> Result<u64> {
+        Ok(self.0.copy(from, offset, length)?)
     }
 }
 

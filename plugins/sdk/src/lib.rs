@@ -96,7 +96,7 @@ pub mod component;
 mod config;
 
 pub use bindings::plugin::strongroom::plugin::types::{Attributes, Timestamp};
-pub use destination::{Body, BodyReader, Content, Destination, Metadata, Page, PutOptions};
+pub use destination::{Answer, Body, BodyReader, Content, Destination, Metadata, Page, PutOptions};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use feed::{Conflict, Extraction, Feed, Reader};
 pub use info::{Capability, Info};

@@ -78,7 +78,7 @@ fn a_listing_is_followed_to_its_end() {
 fn an_answer_that_cannot_be_is_not_believed() {
     let folder = tempfile::tempdir().expect("folder");
     let nas = open(folder.path(), 1);
-    for key in ["short/a", "long/a", "data/a"] {
+    for key in ["short/a", "long/a", "endless/a", "data/a"] {
         nas.put(key, &Body::of("0123456789"), OPTIONS).expect("put");
     }
     for (key, got) in [("short/a", 3), ("long/a", 5)] {
@@ -89,6 +89,11 @@ fn an_answer_that_cannot_be_is_not_believed() {
             format!("destination nas: {key}: answered {got} bytes where 4 were asked for")
         );
     }
+    let error = refused(nas.get("endless/a", 0, None));
+    assert_eq!(
+        error.to_string(),
+        "destination nas: endless/a: answered more than 64 MiB"
+    );
     for prefix in ["same token/", "new tokens/"] {
         assert_eq!(
             refused(nas.list(prefix)).to_string(),

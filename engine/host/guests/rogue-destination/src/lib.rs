@@ -3,7 +3,7 @@
 mod store;
 
 use exports::strongroom::plugin::destination::{
-    Body, Guest as DestinationGuest, GuestStore, Metadata, Page, PutOptions, Store,
+    Answer, Body, Guest as DestinationGuest, GuestStore, Metadata, Page, PutOptions, Store,
 };
 use exports::strongroom::plugin::plugin::{Capability, Guest as PluginGuest, Info};
 use serde_json::Value;
@@ -16,6 +16,8 @@ wit_bindgen::generate!({
     world: "strongroom:plugin/destination-plugin",
     generate_all,
     with: {
+        "wasi:clocks/wall-clock@0.2.12": wasip2::clocks::wall_clock,
+        "wasi:filesystem/types@0.2.12": wasip2::filesystem::types,
         "wasi:io/error@0.2.12": wasip2::io::error,
         "wasi:io/poll@0.2.12": wasip2::io::poll,
         "wasi:io/streams@0.2.12": wasip2::io::streams,
@@ -74,14 +76,29 @@ impl GuestStore for Folder {
         }
     }
 
-    fn get(&self, key: String, offset: u64, length: Option<u64>) -> Result<Vec<u8>, Error> {
+    fn get(
+        &self,
+        key: String,
+        offset: u64,
+        length: Option<u64>,
+        into: &Answer,
+    ) -> Result<(), Error> {
+        match behaviour(&key) {
+            "splice" => return self.copy(&key, offset, length, into),
+            "endless" => (0..300).for_each(|_| into.write(&[0; 1 << 20])),
+            _ => {}
+        }
         let mut bytes = self.read(&key, offset, length)?;
         match behaviour(&key) {
             "short" => drop(bytes.pop()),
             "long" => bytes.push(0),
             _ => {}
         }
-        Ok(bytes)
+        // In two pieces, which must come out as one.
+        let (head, tail) = bytes.split_at(bytes.len() / 2);
+        into.write(head);
+        into.write(tail);
+        Ok(())
     }
 
     fn stat(&self, key: String) -> Result<Option<Metadata>, Error> {

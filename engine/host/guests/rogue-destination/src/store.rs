@@ -10,7 +10,7 @@ use wasip2::io::streams::StreamError;
 
 use crate::exports::strongroom::plugin::destination::Metadata;
 use crate::failed;
-use crate::strongroom::plugin::object::Body;
+use crate::strongroom::plugin::object::{Answer, Body};
 use crate::strongroom::plugin::types::Error;
 
 pub(crate) struct Folder(PathBuf);
@@ -74,6 +74,31 @@ impl Folder {
                 Err(error) => return Err(failed(error)),
             }
         }
+    }
+
+    /// The bytes flow from the file into the engine and never through this memory.
+    pub(crate) fn copy(
+        &self,
+        key: &str,
+        offset: u64,
+        length: Option<u64>,
+        into: &Answer,
+    ) -> Result<(), Error> {
+        let (directory, _) = get_directories()
+            .pop()
+            .ok_or_else(|| failed("no directory was granted"))?;
+        let file = directory
+            .open_at(
+                PathFlags::empty(),
+                &key.replace('/', "+"),
+                OpenFlags::empty(),
+                DescriptorFlags::READ,
+            )
+            .map_err(failed)?;
+        // Of a directory there is nothing to copy.
+        assert!(into.copy(&directory, 0, 1).is_err());
+        into.copy(&file, offset, length.unwrap_or(u64::MAX))?;
+        Ok(())
     }
 
     pub(crate) fn read(
