@@ -301,6 +301,46 @@ mod tests {
     }
 
     #[test]
+    fn damage_in_a_batch_is_told_of_the_blobs_that_have_it() {
+        let key = MasterKey::generate();
+        let contents: Vec<Vec<u8>> = (1..9_u8).map(|n| vec![n; 5000 * usize::from(n)]).collect();
+        let mut pack = PackBuilder::new(Buffer::default());
+        let mut encoder = Encoder::new().expect("encoder");
+        for content in &contents {
+            let compressed = encoder.compress(content).expect("compressed");
+            compressed
+                .add_to(&mut pack, &key, BlobType::Data, Id::of(content))
+                .expect("added");
+        }
+        let mut pack = pack.finish(&key).expect("finished");
+        let mut bytes = pack.bytes.to_vec();
+        bytes[pack.blobs[2].offset as usize + 20] ^= 1;
+        pack.blobs[5].id = Id::of(b"other");
+        pack.blobs[7].offset = u32::MAX;
+        let mut decoder = Decoder::new().expect("decoder");
+        // Once more, with buffers that hold what they held before.
+        for _ in 0..2 {
+            let decoded = decoder.decode_all_from(&key, &pack.blobs, &bytes, 0);
+            for (number, (content, plain)) in contents.iter().zip(decoded).enumerate() {
+                match (number, plain) {
+                    (2 | 5 | 7, plain) => drop(plain.expect_err("an error")),
+                    (_, plain) => assert_eq!(plain.expect("decoded"), content),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_decoder_keeps_a_bounded_amount_of_memory() {
+        let mut decoder = Decoder::new().expect("decoder");
+        decoder.plain = (0..16).map(|_| Vec::with_capacity(KEPT / 8)).collect();
+        decoder.plain.push(Vec::with_capacity(2 * KEPT));
+        decoder.forget_large_buffers();
+        let kept: usize = decoder.plain.iter().map(Vec::capacity).sum();
+        assert_eq!(kept, KEPT);
+    }
+
+    #[test]
     fn a_wrong_length_or_id_is_an_error() {
         let key = MasterKey::generate();
         let content = b"content ".repeat(100);

@@ -362,6 +362,24 @@ fn an_archive_holds_everything_and_lists_it_first() {
     }
 }
 
+/// More entries than a restore keeps from looking ahead, so that it reads the directories again.
+#[test]
+fn a_backup_of_very_many_files_is_restored_whole() {
+    let fixture = Fixture::new();
+    for folder in 0..60 {
+        let folder = fixture.data().join(folder.to_string());
+        fs::create_dir_all(&folder).expect("made");
+        for file in 0..850 {
+            fs::write(folder.join(file.to_string()), "").expect("written");
+        }
+    }
+    fixture.backup();
+    let target = fixture.path("out");
+    let report = restore(&fixture, &options(&target)).expect("restored");
+    assert_eq!((report.summary.files, report.directories), (51_000, 61));
+    assert_eq!(walk(&target).len(), 51_000);
+}
+
 #[test]
 fn selected_paths_come_alone() {
     let fixture = Fixture::new();

@@ -13,7 +13,7 @@ mod window;
 use std::path::PathBuf;
 
 use crate::backup::Problem;
-use crate::contents::Contents;
+use crate::contents::{Contents, Found};
 use crate::progress::Progress;
 use crate::source::{Conflict, Summary};
 use crate::tree::{Node, NodeType};
@@ -51,6 +51,17 @@ pub struct RestoreReport {
     pub problems: Vec<Problem>,
 }
 
+/// What a restore will write, as [`look_ahead`] saw it.
+pub struct Outlook {
+    bytes: u64,
+    files: u64,
+    /// All of it, where it is little enough to be kept rather than read again.
+    found: Option<Vec<Found>>,
+}
+
+/// Entries and blobs that are kept from looking ahead. They take about 500 and 32 bytes.
+const KEPT: usize = 50_000;
+
 impl RestoreReport {
     fn into_result(self) -> Result<Self> {
         let Some((first, more)) = self.damaged.split_first() else {
@@ -77,27 +88,42 @@ pub fn restore_tree(
     options: &RestoreOptions,
     progress: &Progress,
 ) -> Result<RestoreReport> {
-    let (bytes, files) = look_ahead(contents, &root, options, progress)?;
+    let outlook = look_ahead(contents, &root, options, progress)?;
+    restore_seen(contents, root, options, outlook, progress)
+}
+
+/// As [`restore_tree`], after [`look_ahead`] with the same arguments.
+pub fn restore_seen(
+    contents: &Contents,
+    root: Node,
+    options: &RestoreOptions,
+    outlook: Outlook,
+    progress: &Progress,
+) -> Result<RestoreReport> {
     let selection = Selection::new(&options.paths);
-    progress.expect(Some(bytes), Some(files));
+    progress.expect(Some(outlook.bytes), Some(outlook.files));
     progress.step("restoring");
     let mut restorer = restorer::Restorer::new(contents, options, &selection, progress)?;
-    restorer.run(root)?;
+    match outlook.found {
+        Some(found) => restorer.run(found.into_iter().map(Ok))?,
+        None => restorer.run(contents.walk_selected(root, &selection))?,
+    }
     restorer.finish()?.into_result()
 }
 
 /// Looks at everything that [`restore_tree`] would restore, and writes nothing: that each selected path exists, and with
-/// [`Conflict::Fail`] that nothing is in the way. Returns how many bytes and files it is.
+/// [`Conflict::Fail`] that nothing is in the way.
 pub fn look_ahead(
     contents: &Contents,
     root: &Node,
     options: &RestoreOptions,
     progress: &Progress,
-) -> Result<(u64, u64)> {
+) -> Result<Outlook> {
     progress.step("reading the backup's directories");
     let selection = Selection::new(&options.paths);
     let obstacles = conflict::Obstacles::look_at(options)?;
     let (mut bytes, mut files) = (0, 0);
+    let (mut kept, mut room) = (Some(Vec::new()), KEPT);
     let mut missing = selection.wanted();
     for found in contents.walk_selected(root.clone(), &selection) {
         progress.check_cancelled()?;
@@ -108,9 +134,18 @@ pub fn look_ahead(
             files += 1;
             bytes += found.node.size;
         }
+        room = room.saturating_sub(1 + found.node.content.as_ref().map_or(0, Vec::len));
+        match &mut kept {
+            Some(kept) if room > 0 => kept.push(found),
+            _ => kept = None,
+        }
     }
     match missing.first() {
-        None => Ok((bytes, files)),
+        None => Ok(Outlook {
+            bytes,
+            files,
+            found: kept,
+        }),
         Some(path) => Err(Error::new(
             crate::ErrorKind::NotFound,
             format!("no '{path}' in this backup"),

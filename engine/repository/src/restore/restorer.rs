@@ -81,9 +81,9 @@ impl<'a> Restorer<'a> {
         })
     }
 
-    /// Restores everything from `root` on.
-    pub(super) fn run(&mut self, root: Node) -> Result<()> {
-        for found in self.contents.walk_selected(root, self.selection) {
+    /// Restores what is found, parents before children.
+    pub(super) fn run(&mut self, all: impl Iterator<Item = Result<Found>>) -> Result<()> {
+        for found in all {
             self.progress.check_cancelled()?;
             self.take(found?)?;
             if self.window.len() >= WINDOW_PIECES {
@@ -99,7 +99,7 @@ impl<'a> Restorer<'a> {
         for (first, other) in std::mem::take(&mut self.links) {
             // Without its first name, which is in the list of the damaged ones, there is nothing to link to.
             if self.target.root.metadata(&first)?.is_some() {
-                self.target.root.remove_all(&other)?;
+                self.make_way(&other)?;
                 self.target.root.hard_link(&first, &other)?;
             }
         }
@@ -128,10 +128,11 @@ impl<'a> Restorer<'a> {
 
     fn take_directory(&mut self, found: Found) -> Result<()> {
         if !found.path.is_empty() {
-            let existing = self.target.root.metadata(&found.path)?;
-            let in_the_way = existing.is_some_and(|found| found.node_type() != NodeType::Dir);
-            if in_the_way && self.options.conflict == Conflict::Overwrite {
-                self.target.root.remove(&found.path)?;
+            if self.target.replaces {
+                let existing = self.target.root.metadata(&found.path)?;
+                if existing.is_some_and(|found| found.node_type() != NodeType::Dir) {
+                    self.target.root.remove(&found.path)?;
+                }
             }
             self.target.root.create_dir(&found.path)?;
         }
@@ -171,7 +172,7 @@ impl<'a> Restorer<'a> {
         if found.node.node_type == NodeType::Socket || self.keeps(&found.path)? {
             return Ok(());
         }
-        self.target.root.remove_all(&found.path)?;
+        self.make_way(&found.path)?;
         let (directory, name) = self.target.root.parent(&found.path)?;
         let made = self
             .target
@@ -186,19 +187,21 @@ impl<'a> Restorer<'a> {
 
     /// Whether something is there that is to be kept.
     fn keeps(&mut self, path: &[u8]) -> Result<bool> {
-        let is_there = self.target.root.metadata(path)?.is_some();
-        match self.options.conflict {
-            Conflict::KeepExisting if is_there => {
-                self.report.kept += 1;
-                self.progress.advance(0, 1);
-                Ok(true)
-            }
-            Conflict::Fail if is_there => {
-                let error = Error::new(ErrorKind::AlreadyExists, "appeared during the restore");
-                Err(error.on(self.target.root.display(path)))
-            }
-            _ => Ok(false),
+        let keeps = self.options.conflict == Conflict::KeepExisting
+            && self.target.root.metadata(path)?.is_some();
+        if keeps {
+            self.report.kept += 1;
+            self.progress.advance(0, 1);
         }
+        Ok(keeps)
+    }
+
+    /// Removes what is at `path`, where that was asked for. Otherwise nothing was there, and making something fails if that has changed.
+    fn make_way(&self, path: &[u8]) -> Result<()> {
+        if self.target.replaces {
+            self.target.root.remove_all(path)?;
+        }
+        Ok(())
     }
 
     fn fetch(&mut self) -> Result<()> {
@@ -263,7 +266,7 @@ impl<'a> Restorer<'a> {
 impl FileSink for Target {
     fn create(&self, path: &[u8]) -> Result<File> {
         if !self.replaces || self.root.metadata(path)?.is_none() {
-            return self.root.create_file(path);
+            return self.root.create_file(path).map_err(appeared);
         }
         let beside = name_beside(path);
         self.root.remove_all(&beside)?;
@@ -305,6 +308,14 @@ impl FileSink for Target {
 impl Target {
     fn making(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// It was not there when the restore began.
+fn appeared(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists => error.hint("it appeared during the restore"),
+        _ => error,
     }
 }
 

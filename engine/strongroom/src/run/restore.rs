@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_repository::backup::Problem;
 use strongroom_repository::feed::SnapshotFeed;
-use strongroom_repository::restore::{RestoreOptions, look_ahead, restore_tree};
+use strongroom_repository::restore::{Outlook, RestoreOptions, look_ahead, restore_seen};
 use strongroom_repository::source::{Attributes, Conflict, RestoreRequest, Summary};
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
@@ -76,7 +76,7 @@ pub struct Ready {
 /// How a source goes where it shall go.
 enum Way {
     /// The engine writes it into a folder.
-    Files(RestoreOptions),
+    Files(RestoreOptions, Outlook),
     /// The plugin takes it back.
     Plugin(String, PreparedSource),
 }
@@ -129,7 +129,7 @@ pub fn look(
             (reading, Way::Plugin(name.clone(), prepared))
         }
         Target::Directory(directory) => {
-            let (reading, options) = survey.read(source, progress, |reading| {
+            let (reading, (options, outlook)) = survey.read(source, progress, |reading| {
                 let is_ours = reading.contents.manifest().is_some();
                 let options = RestoreOptions {
                     target: folder_for(directory, is_ours.then_some(&source.source))?,
@@ -138,10 +138,10 @@ pub fn look(
                     paths: request.paths.clone(),
                 };
                 let root = reading.contents.root();
-                look_ahead(&reading.contents, root, &options, progress)?;
-                Ok(options)
+                let outlook = look_ahead(&reading.contents, root, &options, progress)?;
+                Ok((options, outlook))
             })?;
-            (reading, Way::Files(options))
+            (reading, Way::Files(options, outlook))
         }
     };
     Ok(Ready {
@@ -168,10 +168,10 @@ pub fn restore(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Res
         attributes: Vec::new(),
     };
     match way {
-        Way::Files(options) => {
+        Way::Files(options, outlook) => {
             restored.target = options.target.display().to_string();
             let root = reading.contents.root().clone();
-            let report = restore_tree(&reading.contents, root, &options, progress)
+            let report = restore_seen(&reading.contents, root, &options, outlook, progress)
                 .map_err(|error| reading.with_way_out(error))?;
             restored.summary = Some(report.summary);
             restored.kept = report.kept;
