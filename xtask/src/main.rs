@@ -11,6 +11,7 @@ mod packages;
 mod plugins;
 mod process;
 mod random;
+mod soak;
 mod test;
 mod toolchain;
 mod workspace;
@@ -39,6 +40,11 @@ cargo xtask bench NAME [OPTION…]  measures strongroom beside its peers; NAME i
   --json FILE                    writes the figures there, too
   --record                       shows them in docs/performance.md
   --install-peers                installs rustic (from crates.io) and borg (Debian) first
+cargo xtask soak [OPTION…]       random operations, ours and restic's, with kills in between, on one repository; then all is verified
+  --minutes N                    how long (10)
+  --operations N                 how many, if the time is not over before
+  --seed N                       the same operations again
+  --keep                         leaves everything there
 ";
 
 fn main() -> ExitCode {
@@ -74,6 +80,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "test" => return test::run(&workspace, rest),
         "demo" => demo::run(&workspace, rest)?,
         "bench" => bench::run(&workspace, rest)?,
+        "soak" => soak::run(&workspace, rest)?,
         "help" | "--help" | "-h" => print!("{USAGE}"),
         other => {
             return Err(
