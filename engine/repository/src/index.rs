@@ -4,7 +4,12 @@
 
 mod file;
 mod load;
+mod places;
 mod scan;
+mod writer;
+
+use std::collections::HashMap;
+use std::collections::hash_map;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -14,6 +19,8 @@ use crate::id::Id;
 use crate::{Error, ErrorKind, Result};
 
 pub use file::{IndexBlob, IndexFile, IndexPack};
+pub(crate) use places::Place;
+pub(crate) use writer::{BLOBS_PER_FILE, IndexWriter};
 
 /// Where a blob is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +70,19 @@ const BLOCK: usize = 1 << 14;
 #[derive(Default)]
 pub struct Index {
     packs: Vec<Pack>,
+    pack_numbers: HashMap<Id, u32>,
     blocks: Vec<Vec<Slot>>,
     table: HashTable<u32>,
+    /// Further copies of blobs, with the number of the blob that each is one of.
+    copies: Vec<(u32, Slot)>,
+    /// How often a pack was described that was known already.
+    repetitions: usize,
     files: Vec<Id>,
 }
 
 impl Index {
-    /// Adds the blobs of a pack. A blob that another pack holds too is found in the first one.
+    /// Adds the blobs of a pack. A blob that another pack holds too is found in the first one. A pack that is described more than once
+    /// holds what any of the descriptions says.
     pub fn add_pack(
         &mut self,
         pack: Id,
@@ -85,29 +98,54 @@ impl Index {
 
     /// Adds the packs of a batch.
     fn add(&mut self, batch: &Batch) -> Result<()> {
-        let first = self.packs.len();
-        if first + batch.packs.len() > MAX_PACKS {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "more than 2 billion packs",
-            ));
-        }
-        self.packs.extend_from_slice(&batch.packs);
-        let first = (first as u32) << 1;
+        let numbers: Vec<u32> = batch
+            .packs
+            .iter()
+            .map(|pack| self.add_description(pack))
+            .collect::<Result<_>>()?;
         batch.slots.iter().try_for_each(|slot| {
+            let number = numbers.get((slot.pack >> 1) as usize).copied();
             self.add_slot(Slot {
-                pack: slot.pack + first,
+                pack: number.unwrap_or_default() << 1 | slot.pack & 1,
                 ..*slot
             })
         })
+    }
+
+    /// The pack's number.
+    fn add_description(&mut self, pack: &Pack) -> Result<u32> {
+        match self.pack_numbers.entry(pack.id) {
+            hash_map::Entry::Occupied(known) => {
+                let number = *known.get();
+                self.repetitions += 1;
+                if let Some(known) = self.packs.get_mut(number as usize) {
+                    known.blobs_end = known.blobs_end.max(pack.blobs_end);
+                }
+                Ok(number)
+            }
+            hash_map::Entry::Vacant(_) if self.packs.len() >= MAX_PACKS => Err(Error::new(
+                ErrorKind::Unsupported,
+                "more than 2 billion packs",
+            )),
+            hash_map::Entry::Vacant(new) => {
+                let number = *new.insert(self.packs.len() as u32);
+                self.packs.push(*pack);
+                Ok(number)
+            }
+        }
     }
 
     fn add_slot(&mut self, new: Slot) -> Result<()> {
         let blocks = &self.blocks;
         let is_same = |number: &u32| slot(blocks, *number).is_some_and(|slot| slot.is_same(&new));
         let rehash = |number: &u32| slot(blocks, *number).map_or(0, |slot| hash(&slot.id));
-        let Entry::Vacant(entry) = self.table.entry(hash(&new.id), is_same, rehash) else {
-            return Ok(());
+        let entry = match self.table.entry(hash(&new.id), is_same, rehash) {
+            Entry::Vacant(entry) => entry,
+            Entry::Occupied(known) => {
+                let number = *known.get();
+                self.add_copy(number, new);
+                return Ok(());
+            }
         };
         let number = match self.blocks.last() {
             Some(block) => (self.blocks.len() - 1) * BLOCK + block.len(),
@@ -137,11 +175,17 @@ impl Index {
     }
 
     fn find(&self, blob_type: BlobType, id: &Id) -> Option<&Slot> {
-        let number = self.table.find(hash(id), |number| {
-            slot(&self.blocks, *number)
-                .is_some_and(|slot| slot.id == *id && slot.blob_type() == blob_type)
-        })?;
-        slot(&self.blocks, *number)
+        slot(&self.blocks, self.number(blob_type, id)?)
+    }
+
+    /// A blob's number: below [`len`](Self::len), and the same as long as the index lives.
+    pub fn number(&self, blob_type: BlobType, id: &Id) -> Option<u32> {
+        self.table
+            .find(hash(id), |number| {
+                slot(&self.blocks, *number)
+                    .is_some_and(|slot| slot.id == *id && slot.blob_type() == blob_type)
+            })
+            .copied()
     }
 
     /// Whether the repository holds the blob.
@@ -172,7 +216,7 @@ impl Index {
             .filter_map(|slot| self.location(slot))
     }
 
-    /// The packs that index objects describe. One that several describe is there several times.
+    /// The packs that index objects describe.
     pub fn packs(&self) -> &[Pack] {
         &self.packs
     }

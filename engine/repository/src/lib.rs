@@ -35,6 +35,7 @@ mod parallel;
 pub mod polynomial;
 mod prefetch;
 pub mod progress;
+pub mod prune;
 mod recovery_key;
 pub mod repository;
 pub mod restore;

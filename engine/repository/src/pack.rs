@@ -89,6 +89,15 @@ impl PackBuilder {
         Ok(sealed)
     }
 
+    /// Appends a blob that comes from another pack. Its encrypted bytes `sealed` stay as they are.
+    pub fn add_sealed(&mut self, blob: &PackedBlob, sealed: &[u8]) -> Result<()> {
+        let offset = u32::try_from(self.buffer.len())
+            .map_err(|_| Error::new(crate::ErrorKind::Unsupported, "a pack grew beyond 4 GiB"))?;
+        self.buffer.extend_from_slice(sealed);
+        self.blobs.push(PackedBlob { offset, ..*blob });
+        Ok(())
+    }
+
     /// Appends the blobs of `other`. They stay encrypted as they are.
     pub fn absorb(&mut self, other: Self) -> Result<()> {
         let shift = u32::try_from(self.buffer.len())
@@ -158,19 +167,21 @@ fn write_entry(buffer: &mut Vec<u8>, blob: &PackedBlob) {
     buffer.extend_from_slice(blob.id.as_bytes());
 }
 
+/// What a pack takes beside its blobs and their entries.
+pub const EMPTY_SIZE: usize = OVERHEAD + TRAILER;
+
+/// Bytes of a blob's entry in the list.
+pub fn entry_size(blob: &PackedBlob) -> usize {
+    if blob.uncompressed_length.is_some() {
+        COMPRESSED_ENTRY
+    } else {
+        ENTRY
+    }
+}
+
 /// How many bytes a pack's sealed list takes, its length at the end included.
 pub fn header_size(blobs: &[PackedBlob]) -> usize {
-    let entries: usize = blobs
-        .iter()
-        .map(|blob| {
-            if blob.uncompressed_length.is_some() {
-                COMPRESSED_ENTRY
-            } else {
-                ENTRY
-            }
-        })
-        .sum();
-    entries + OVERHEAD + TRAILER
+    blobs.iter().map(entry_size).sum::<usize>() + EMPTY_SIZE
 }
 
 /// The length of the sealed list, from the last bytes of a pack of `pack_size` bytes.

@@ -59,6 +59,8 @@ pub enum Command {
     Check(commands::check::CheckArgs),
     /// Remove the backups that the retention of their job no longer keeps
     Forget(commands::forget::ForgetArgs),
+    /// Give back the space that no backup needs
+    Prune(commands::prune::PruneArgs),
     /// Manage the passwords of a repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),

@@ -15,7 +15,7 @@ use crate::chunker::MAX_SIZE;
 use crate::destination::{Body, Content, PutOptions};
 use crate::file::FileType;
 use crate::id::Id;
-use crate::index::{Index, IndexFile, IndexPack};
+use crate::index::{BLOBS_PER_FILE, Index, IndexFile, IndexPack};
 use crate::lock::Lock;
 use crate::pack::{FinishedPack, PackBuilder, TARGET_SIZE};
 use crate::progress::Progress;
@@ -25,8 +25,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// More packs than that are not sent at once: each takes the memory of a pack.
 const MAX_UPLOADS: usize = 4;
-/// An index object is written as soon as it would describe so many blobs; restic writes them about as large.
-const BLOBS_PER_INDEX: usize = 50_000;
 
 /// A repository that a run writes to.
 pub(crate) struct Target {
@@ -237,7 +235,7 @@ impl Uploads {
             .put(&FileType::Pack.key(&id), &body, options)?;
         self.progress.stored_bytes.fetch_add(size, Relaxed);
         lock(&self.unindexed).push(IndexPack::new(id, &pack.blobs));
-        self.write_index(BLOBS_PER_INDEX)
+        self.write_index(BLOBS_PER_FILE)
     }
 
     /// Writes an index object if it would describe at least so many blobs.

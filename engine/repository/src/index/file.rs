@@ -16,7 +16,7 @@ pub struct IndexFile {
 }
 
 /// One pack in an index object.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IndexPack {
     /// The pack's id.
     pub id: Id,

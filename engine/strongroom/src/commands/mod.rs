@@ -10,6 +10,7 @@ pub mod key;
 pub mod list;
 pub mod plugin;
 pub mod plugin_use;
+pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod show_files;

@@ -1,4 +1,4 @@
-//! Bytes, counts and rates for people.
+//! Bytes, counts and rates for people, and sizes as they type them.
 
 /// `0 B`, `999 B`, `1.00 KiB`, `12.3 MiB`, `123 GiB`: three digits, binary units.
 pub fn bytes(bytes: u64) -> String {
@@ -21,6 +21,37 @@ pub fn bytes(bytes: u64) -> String {
         format!("{value:.1} {unit}")
     } else {
         format!("{value:.0} {unit}")
+    }
+}
+
+/// `1GiB`, `500 M` or `0`: binary units, of which the first letter is enough. A bare number says too little.
+pub fn parse(text: &str) -> Result<u64, String> {
+    const UNITS: [char; 5] = ['k', 'm', 'g', 't', 'p'];
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default().to_lowercase();
+    let number: f64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| "is no size such as 500MiB or 2GiB".to_owned())?;
+    let power = UNITS.iter().position(|letter| {
+        let names = [
+            format!("{letter}"),
+            format!("{letter}b"),
+            format!("{letter}ib"),
+        ];
+        names.contains(&unit)
+    });
+    let factor = match (power, &*unit) {
+        (Some(power), _) => 1024_f64.powi(power as i32 + 1),
+        (None, "b") => 1.0,
+        (None, "") if number == 0.0 => 1.0,
+        _ => return Err("needs a unit: KiB, MiB, GiB or TiB".into()),
+    };
+    let bytes = number * factor;
+    if bytes.is_finite() && (0.0..=u64::MAX as f64).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err("is no possible size".into())
     }
 }
 
@@ -71,6 +102,19 @@ mod tests {
         check(1023 * 1024, "1.00 MiB");
         check(5 << 30, "5.00 GiB");
         check(u64::MAX, "16.0 EiB");
+    }
+
+    #[test]
+    fn a_size_is_typed_with_a_unit() {
+        let check = |text, expected: Option<u64>| assert_eq!(parse(text).ok(), expected, "{text}");
+        check("0", Some(0));
+        check("512b", Some(512));
+        check("500M", Some(500 << 20));
+        check("1.5 GiB", Some(3 << 29));
+        check("2tb", Some(2 << 40));
+        for text in ["", "7", "-1M", "MiB", "1X", "1e400M", "nan", "infM"] {
+            check(text, None);
+        }
     }
 
     #[test]

@@ -10,5 +10,6 @@ pub mod id;
 pub mod init;
 pub mod keys;
 pub mod open;
+pub mod prune;
 pub mod restore;
 pub mod survey;

@@ -8,7 +8,7 @@ use strongroom_repository::index::Index;
 use strongroom_repository::{Error, ErrorKind, Lock, Progress, Repository, Result};
 
 use super::backups::Copy;
-use crate::engine::PreparedDestination;
+use crate::engine::{Engine, PreparedDestination};
 
 /// A repository, or why it could not be opened.
 pub struct Opened {
@@ -52,6 +52,36 @@ pub fn each<T: Sync, R: Send>(
             })
             .collect()
     })
+}
+
+/// What became of one destination.
+pub struct AtDestination<T> {
+    /// Its name.
+    pub destination: String,
+    /// What was found or done there, or why it could not be.
+    pub result: Result<T>,
+}
+
+/// Calls `work` for the repositories of `destinations`, or of all, one after another. Being cancelled ends it; any other failure is in the
+/// result of its destination.
+pub fn at_each<T>(
+    engine: &Engine,
+    destinations: &[String],
+    progress: &Arc<Progress>,
+    mut work: impl FnMut(&Arc<Repository>) -> Result<T>,
+) -> Result<Vec<AtDestination<T>>> {
+    let prepared = engine.destinations(destinations, progress)?;
+    let mut done = Vec::new();
+    for opened in open_all(&prepared, progress) {
+        match opened.repository.and_then(|repository| work(&repository)) {
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            result => done.push(AtDestination {
+                destination: opened.name,
+                result,
+            }),
+        }
+    }
+    Ok(done)
 }
 
 /// A repository's index and lock, for as many snapshots as are read there. The lock is held as long as any of its clones lives.

@@ -1,0 +1,255 @@
+//! What each pack holds and how much of that is needed: index, needed blobs and a listing of packs in, a [`PackUse`] for each pack out.
+//!
+//! A blob that lies in several packs is needed in one of them only.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use super::used::Used;
+use crate::Result;
+use crate::blob::{BlobType, PackedBlob};
+use crate::blobs::BlobReader;
+use crate::id::Id;
+use crate::index::{Index, Place};
+use crate::pack;
+
+/// Blobs, and the encrypted bytes that they take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub blobs: u64,
+    /// Their encrypted bytes.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Counts a blob.
+    pub(super) fn add(&mut self, blob: &PackedBlob) {
+        self.blobs += 1;
+        self.bytes += u64::from(blob.length);
+    }
+}
+
+/// What kind of blobs a pack holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackKind {
+    /// Chunks of files.
+    Data,
+    /// Directories.
+    Tree,
+    /// Both, as old programs wrote them.
+    Mixed,
+}
+
+/// One pack that the index describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackUse {
+    /// Its id.
+    pub id: Id,
+    /// Bytes at the destination; `None` where it is not there.
+    pub size: Option<u64>,
+    /// What it must be long at least to hold what the index says.
+    pub described: u64,
+    /// What it holds.
+    pub kind: PackKind,
+    /// What a snapshot needs of it.
+    pub used: Tally,
+    /// What none does, copies included of which another pack's is kept.
+    pub unused: Tally,
+}
+
+/// All packs, and which of their blobs are needed.
+pub(super) struct Inventory {
+    reader: BlobReader,
+    packs: Vec<PackUse>,
+    /// Numbers of places in the index, by pack and then by offset, and whether the blob is needed there.
+    places: Vec<(u32, bool)>,
+    /// Where each pack's places begin in `places`.
+    starts: Vec<usize>,
+    orphans: Vec<(Id, u64)>,
+}
+
+impl Inventory {
+    /// `listed` are the packs at the destination with their sizes.
+    pub(super) fn take(reader: BlobReader, used: &Used, listed: &[(Id, u64)]) -> Result<Self> {
+        let index = reader.index();
+        let mut sizes: HashMap<Id, u64> = listed.iter().copied().collect();
+        let present: Vec<Option<u64>> = index
+            .packs()
+            .iter()
+            .map(|pack| sizes.remove(&pack.id))
+            .collect();
+        let (order, starts) = by_pack(index, index.place_count()?);
+        let keepers = keepers(index, used, &order, &present);
+        let places: Vec<(u32, bool)> = order
+            .into_iter()
+            .map(|at| {
+                let needed = index.place(at).is_some_and(|place| {
+                    let keeper = keepers.get(&place.number);
+                    used.contains(place.number) && keeper.is_none_or(|keeper| *keeper == at)
+                });
+                (at, needed)
+            })
+            .collect();
+        let mut orphans: Vec<(Id, u64)> = sizes.into_iter().collect();
+        orphans.sort_unstable();
+        let mut inventory = Self {
+            packs: Vec::with_capacity(present.len()),
+            reader,
+            places,
+            starts,
+            orphans,
+        };
+        for (number, size) in present.into_iter().enumerate() {
+            let pack = inventory.count(number, size);
+            inventory.packs.extend(pack);
+        }
+        Ok(inventory)
+    }
+
+    fn count(&self, number: usize, size: Option<u64>) -> Option<PackUse> {
+        let id = self.reader.index().packs().get(number)?.id;
+        let (mut used, mut unused) = (Tally::default(), Tally::default());
+        let (mut data, mut trees) = (false, false);
+        let mut described = pack::EMPTY_SIZE as u64;
+        for (blob, needed) in self.blobs(number) {
+            if needed { &mut used } else { &mut unused }.add(&blob);
+            match blob.blob_type {
+                BlobType::Data => data = true,
+                BlobType::Tree => trees = true,
+            }
+            described += u64::from(blob.length) + pack::entry_size(&blob) as u64;
+        }
+        let kind = match (data, trees) {
+            (true, true) => PackKind::Mixed,
+            (_, false) => PackKind::Data,
+            (false, true) => PackKind::Tree,
+        };
+        Some(PackUse {
+            id,
+            size,
+            described,
+            kind,
+            used,
+            unused,
+        })
+    }
+
+    /// The packs in the index, in its order.
+    pub(super) fn packs(&self) -> &[PackUse] {
+        &self.packs
+    }
+
+    /// Packs that no index object describes, with their sizes.
+    pub(super) fn orphans(&self) -> &[(Id, u64)] {
+        &self.orphans
+    }
+
+    /// Reads blobs.
+    pub(super) fn reader(&self) -> &BlobReader {
+        &self.reader
+    }
+
+    /// The blobs of a pack by offset, and whether each is needed there.
+    pub(super) fn blobs(&self, number: usize) -> impl Iterator<Item = (PackedBlob, bool)> {
+        let start = self.starts.get(number).copied().unwrap_or_default();
+        let end = self.starts.get(number + 1).copied();
+        let places = self.places.get(start..end.unwrap_or(self.places.len()));
+        places
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|(at, needed)| {
+                let place = self.reader.index().place(*at)?;
+                Some((place.blob, *needed))
+            })
+    }
+}
+
+/// All places by pack and offset, each once, and where each pack's begin.
+fn by_pack(index: &Index, place_count: u32) -> (Vec<u32>, Vec<usize>) {
+    let key = |at: &u32| {
+        index
+            .place(*at)
+            .map(|place| (place.pack, place.blob.offset, place.number))
+    };
+    let mut order: Vec<u32> = (0..place_count).collect();
+    order.sort_unstable_by_key(|at| (key(at), *at));
+    order.dedup_by_key(|at| key(at));
+    let mut starts = Vec::with_capacity(index.packs().len());
+    for (position, at) in order.iter().enumerate() {
+        let Some(place) = index.place(*at) else {
+            continue;
+        };
+        // A pack without blobs begins where the next one does.
+        while starts.len() <= place.pack as usize {
+            starts.push(position);
+        }
+    }
+    starts.resize(index.packs().len(), order.len());
+    (order, starts)
+}
+
+/// For each needed blob that lies in several places, the one that is kept: where most of the pack is needed, so that the other packs can go
+/// as a whole.
+fn keepers(
+    index: &Index,
+    used: &Used,
+    order: &[u32],
+    present: &[Option<u64>],
+) -> HashMap<u32, u32> {
+    let mut copies: Vec<(u32, Place)> = order
+        .iter()
+        .filter_map(|at| Some((*at, index.place(*at)?)))
+        .filter(|(at, _)| *at as usize >= index.len())
+        .collect();
+    copies.sort_unstable_by_key(|(at, _)| *at);
+    if copies.is_empty() {
+        return HashMap::new();
+    }
+    let mut wanted = vec![0_u64; present.len()];
+    for place in order.iter().filter_map(|at| index.place(*at)) {
+        if let Some(wanted) = wanted.get_mut(place.pack as usize)
+            && used.contains(place.number)
+        {
+            *wanted += u64::from(place.blob.length);
+        }
+    }
+    let worth = |place: &Place| Worth {
+        wanted: wanted.get(place.pack as usize).copied().unwrap_or(0),
+        size: present.get(place.pack as usize).copied().flatten(),
+        pack: place.pack,
+    };
+    let mut keepers = HashMap::new();
+    for (copy, place) in copies {
+        let keeper = keepers.entry(place.number).or_insert(place.number);
+        let Some(kept) = index.place(*keeper) else {
+            continue;
+        };
+        if worth(&place).cmp(&worth(&kept)) == Ordering::Greater {
+            *keeper = copy;
+        }
+    }
+    keepers
+}
+
+/// How good it is to keep a blob in a pack.
+struct Worth {
+    wanted: u64,
+    size: Option<u64>,
+    pack: u32,
+}
+
+impl Worth {
+    /// A pack that is gone is the worst. Then the share that is needed counts, then how much that is; the last word has the number, so that
+    /// packs of the same worth are not mixed.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let share =
+            |this: &Self, that: &Self| u128::from(this.wanted) * u128::from(that.size.unwrap_or(1));
+        self.size
+            .is_some()
+            .cmp(&other.size.is_some())
+            .then_with(|| share(self, other).cmp(&share(other, self)))
+            .then_with(|| self.wanted.cmp(&other.wanted))
+            .then_with(|| other.pack.cmp(&self.pack))
+    }
+}

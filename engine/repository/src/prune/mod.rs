@@ -1,0 +1,110 @@
+//! Prune: space that no snapshot needs is given back. The repository and options in, a plan and its figures out; then the plan is carried
+//! out.
+//!
+//! ```text
+//! snapshots → used.rs       one bit for each blob of the index
+//!             inventory.rs  what each pack holds, and how much of it is used
+//!             plan.rs       which packs stay, go, or are copied without what is unused: a pure decision
+//!             repack.rs     used blobs into new packs, verified
+//!             execute.rs    new packs → new index → old index gone → old packs gone
+//! ```
+//!
+//! Whenever it is interrupted, everything that a snapshot needs is in a pack that the index names, and the next prune finishes.
+
+mod execute;
+mod inventory;
+mod plan;
+mod repack;
+mod used;
+
+use std::sync::Arc;
+
+use crate::blobs::BlobReader;
+use crate::file::FileType;
+use crate::id::Id;
+use crate::index::Index;
+use crate::lock::Lock;
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::{Error, ErrorKind, Result};
+
+use inventory::Inventory;
+
+pub use inventory::{PackKind, PackUse, Tally};
+pub use plan::{Figures, MaxUnused, PackTally, Plan, PruneOptions, plan};
+
+/// What a prune decided, and did unless it was a dry run.
+#[derive(Debug, Clone)]
+pub struct Pruned {
+    /// What goes, what stays, and what is gained.
+    pub figures: Figures,
+    /// Bytes of new packs. 0 in a dry run.
+    pub written_bytes: u64,
+}
+
+/// Decides what a prune would do. Needs no lock that keeps others out, so somebody may have changed the repository before it is done.
+pub fn dry_run(
+    repository: &Arc<Repository>,
+    options: &PruneOptions,
+    progress: &Progress,
+) -> Result<Pruned> {
+    let lock = Lock::for_reading(repository, progress)?;
+    let (_, plan) = survey(repository, options, progress)?;
+    if let Some(lock) = lock {
+        lock.ensure_held()?;
+    }
+    Ok(Pruned {
+        figures: plan.figures,
+        written_bytes: 0,
+    })
+}
+
+/// Gives back what no snapshot needs, alone in the repository.
+pub fn prune(
+    repository: &Arc<Repository>,
+    options: &PruneOptions,
+    progress: &Progress,
+) -> Result<Pruned> {
+    let lock = Lock::exclusive(repository)?;
+    let (inventory, plan) = survey(repository, options, progress)?;
+    let written_bytes = execute::execute(&inventory, &plan, &lock, progress)?;
+    lock.release()?;
+    Ok(Pruned {
+        figures: plan.figures,
+        written_bytes,
+    })
+}
+
+/// Looks at everything and decides. Changes nothing.
+fn survey(
+    repository: &Arc<Repository>,
+    options: &PruneOptions,
+    progress: &Progress,
+) -> Result<(Inventory, Plan)> {
+    // In this order, because in a dry run others may add backups meanwhile: what a snapshot names is in the index that is loaded after it.
+    let snapshots = repository.snapshots()?;
+    if let Some((_, error)) = snapshots.problems.into_iter().next() {
+        return Err(error.hint(format!(
+            "what it needs is not known, so nothing was removed; `strongroom repair snapshots {}` drops what cannot be read",
+            repository.name()
+        )));
+    }
+    let index = Arc::new(Index::load(repository, progress)?);
+    let reader = BlobReader::new(Arc::clone(repository), index);
+    let used = used::find(&reader, &snapshots.good, progress)?;
+    progress.step("listing packs");
+    let packs = repository.list(FileType::Pack)?;
+    let inventory = Inventory::take(reader, &used, &packs)?;
+    let plan = plan(inventory.packs(), inventory.orphans(), options)
+        .map_err(|error| error.on(format!("repository {}", repository.name())))?;
+    Ok((inventory, plan))
+}
+
+/// A pack whose blobs are needed cannot be what the index says.
+fn unusable(pack: &Id, how: &str) -> Error {
+    Error::new(
+        ErrorKind::Corrupted,
+        format!("pack {} {how}, and backups need it", pack.short()),
+    )
+    .hint("nothing was removed; `strongroom check` names the backups, `strongroom repair index` and then `strongroom repair snapshots` save what is left")
+}
