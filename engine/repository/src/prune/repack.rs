@@ -161,12 +161,12 @@ impl Repack<'_> {
             Some(BlobType::Tree) => Content::Metadata,
             _ => Content::Data,
         };
-        let body = Body::of(bytes::Bytes::from_owner(pack.bytes));
+        let id = pack.id;
+        let body = Body::new(bytes::Bytes::from_owner(pack.bytes), id);
         let options = PutOptions {
             create_only: false,
             content,
         };
-        let id = body.sha256();
         let size = body.bytes().len() as u64;
         repository
             .destination()
