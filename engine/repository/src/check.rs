@@ -1,6 +1,8 @@
 //! Checking a repository: its structure, and on demand every byte of its packs. Findings are data; only what makes looking impossible is an
 //! error.
 
+mod sample;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +25,8 @@ use crate::{Result, parallel};
 pub struct CheckOptions {
     /// Read this share of the packs, in percent. Without it only sizes are compared.
     pub read_data: Option<f64>,
+    /// Where to begin with that: [`CheckReport::read_until`] of the check before, so that checks in a row come to every pack.
+    pub read_from: u64,
 }
 
 /// Something that is wrong.
@@ -53,6 +57,8 @@ pub struct CheckReport {
     pub packs_read: usize,
     /// Bytes that were read.
     pub bytes_read: u64,
+    /// Where the next check that reads a share should go on.
+    pub read_until: u64,
 }
 
 /// Checks `repository` under a shared lock, where one can be written.
@@ -66,7 +72,7 @@ pub fn check(
     check.compare_packs()?;
     check.follow_snapshots()?;
     if let Some(percent) = options.read_data {
-        check.read_packs(percent)?;
+        check.read_packs(percent, options.read_from)?;
     }
     if let Some(lock) = lock {
         lock.ensure_held()?;
@@ -236,14 +242,11 @@ impl<'a> Check<'a> {
     }
 
     /// Reads packs in full: their name, their header, and every blob.
-    fn read_packs(&mut self, percent: f64) -> Result<()> {
+    fn read_packs(&mut self, percent: f64, from: u64) -> Result<()> {
         self.progress.step("reading packs");
         let mut packs: Vec<(Id, u64)> = self.packs.iter().map(|(id, size)| (*id, *size)).collect();
         packs.sort_unstable();
-        // Another part of the packs each time.
-        let first = random_below(packs.len());
-        packs.rotate_left(first);
-        packs.truncate(sample_size(packs.len(), percent));
+        (packs, self.report.read_until) = sample::choose(packs, percent, from);
         let bytes = packs.iter().map(|(_, size)| size).sum();
         self.progress.expect(Some(bytes), Some(packs.len() as u64));
         let indexed = self.blobs_by_pack();
@@ -324,18 +327,4 @@ impl<'a> Check<'a> {
         self.report.notes.sort();
         self.report
     }
-}
-
-/// How many of `count` packs are `percent`, at least one.
-fn sample_size(count: usize, percent: f64) -> usize {
-    let share = (count as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil();
-    (share as usize).clamp(usize::from(count > 0), count)
-}
-
-fn random_below(count: usize) -> usize {
-    let mut bytes = [0; 8];
-    crate::crypto::random(&mut bytes);
-    u64::from_le_bytes(bytes)
-        .checked_rem(count as u64)
-        .unwrap_or(0) as usize
 }

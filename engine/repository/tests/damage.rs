@@ -112,6 +112,7 @@ fn open(fixture: &Copy) -> Result<Arc<Repository>> {
 fn findings(repository: &Result<Arc<Repository>>) -> String {
     let options = CheckOptions {
         read_data: Some(100.0),
+        ..CheckOptions::default()
     };
     let checked = match repository {
         Ok(repository) => check(repository, options, &Progress::default()),

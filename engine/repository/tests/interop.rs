@@ -12,6 +12,7 @@ use strongroom_repository::testing::Restic;
 fn assert_sound(fixture: &Fixture) {
     let options = CheckOptions {
         read_data: Some(100.0),
+        ..CheckOptions::default()
     };
     let report = check(&fixture.reopen(), options, &Progress::default()).expect("checked");
     assert_eq!(report.problems, []);

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 use strongroom_repository::Result;
-use strongroom_repository::check::{CheckOptions, CheckReport, Finding};
+use strongroom_repository::check::{CheckReport, Finding};
 
 use crate::app::Context;
 use crate::exit::Exit;
@@ -18,7 +18,7 @@ pub struct CheckArgs {
     /// The destinations [default: all]
     #[arg(value_name = "DESTINATION")]
     destinations: Vec<String>,
-    /// Read the data itself too: all of it, or a share of the packs
+    /// Read the data itself too: all of it, or a share of the packs, where the next check goes on
     #[arg(
         long,
         value_name = "PERCENT",
@@ -47,11 +47,13 @@ fn percent(text: &str) -> Result<f64, String> {
 /// Runs `check`.
 pub fn run(args: &CheckArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
-    let options = CheckOptions {
-        read_data: args.read_data,
-    };
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
-    let checked = check_all(&engine, &args.destinations, options, &context.progress)?;
+    let checked = check_all(
+        &engine,
+        &args.destinations,
+        args.read_data,
+        &context.progress,
+    )?;
     drop(display);
     if context.screen.is_json() {
         let repositories: Vec<_> = checked.iter().map(to_json).collect();
