@@ -114,9 +114,11 @@ fn remedy(file_type: FileType) -> &'static str {
             "a check names the backups that need it; the next backup stores again what the source still has"
         }
         FileType::Index => {
-            "`restic repair index` (`restic rebuild-index` before restic 0.16) makes the index anew from the packs"
+            "`strongroom repair index` makes the index anew from the packs (so does `restic repair index`)"
         }
-        FileType::Snapshot => "the other backups do not need it",
+        FileType::Snapshot => {
+            "the other backups do not need it; `strongroom repair snapshots` drops it"
+        }
         FileType::Lock => "it can be deleted when nobody works in the repository",
     }
 }

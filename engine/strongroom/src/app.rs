@@ -92,6 +92,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Check(args) => commands::check::run(&args, context),
         Command::Forget(args) => commands::forget::run(args, context),
         Command::Prune(args) => commands::prune::run(&args, context),
+        Command::Repair(command) => commands::repair::run(&command, context),
         Command::Key(command) => commands::key::run(&command, context),
         Command::Plugin(command) => commands::plugin::run(&command, context),
         Command::Config(command) => commands::config::run(&command, context),

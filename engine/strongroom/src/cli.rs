@@ -61,6 +61,9 @@ pub enum Command {
     Forget(commands::forget::ForgetArgs),
     /// Give back the space that no backup needs
     Prune(commands::prune::PruneArgs),
+    /// Make a damaged repository whole again, as far as its bytes are there
+    #[command(subcommand)]
+    Repair(commands::repair::RepairCommand),
     /// Manage the passwords of a repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),

@@ -419,7 +419,7 @@ fn a_damaged_snapshot_is_named_and_makes_the_list_incomplete() {
         3,
         &format!(
             "error: nas: snapshot {} is damaged: its content does not match its name\n\
-             hint: the other backups do not need it",
+             hint: the other backups do not need it; `strongroom repair snapshots` drops it",
             &id[..8]
         ),
     );
@@ -437,7 +437,7 @@ fn a_damaged_index_is_named() {
         1,
         &format!(
             "error: nas: index {} is damaged: its content does not match its name\n\
-             hint: `restic repair index` (`restic rebuild-index` before restic 0.16) makes the index anew from the packs",
+             hint: `strongroom repair index` makes the index anew from the packs (so does `restic repair index`)",
             &id[..8]
         ),
     );

@@ -9,8 +9,6 @@ use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::{BlobReader, MAX_GAP, READ_SIZE};
 use crate::buffer::Pool;
 use crate::chunker::MAX_SIZE;
-use crate::destination::{Body, Content, PutOptions};
-use crate::file::FileType;
 use crate::id::Id;
 use crate::index::{IndexPack, IndexWriter, Location};
 use crate::lock::Lock;
@@ -156,25 +154,10 @@ impl Repack<'_> {
             return Ok(());
         };
         let repository = self.inventory.reader().repository();
-        let pack = pack.finish(repository.key())?;
-        let content = match pack.blobs.first().map(|blob| blob.blob_type) {
-            Some(BlobType::Tree) => Content::Metadata,
-            _ => Content::Data,
-        };
-        let id = pack.id;
-        let body = Body::new(bytes::Bytes::from_owner(pack.bytes), id);
-        let options = PutOptions {
-            create_only: false,
-            content,
-        };
-        let size = body.bytes().len() as u64;
-        repository
-            .destination()
-            .put(&FileType::Pack.key(&id), &body, options)
-            .map_err(|error| error.or_on(format_args!("destination {}", repository.name())))?;
+        let (pack, size) = repository.save_pack(pack)?;
         self.bytes.fetch_add(size, Relaxed);
         self.progress.stored_bytes.fetch_add(size, Relaxed);
-        self.remember(IndexPack::new(id, &pack.blobs))
+        self.remember(pack)
     }
 
     /// Names new packs in an index object from time to time.

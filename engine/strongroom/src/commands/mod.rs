@@ -11,6 +11,7 @@ pub mod list;
 pub mod plugin;
 pub mod plugin_use;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod show;
 pub mod show_files;

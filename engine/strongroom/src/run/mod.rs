@@ -11,5 +11,6 @@ pub mod init;
 pub mod keys;
 pub mod open;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod survey;

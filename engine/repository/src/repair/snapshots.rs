@@ -1,0 +1,197 @@
+//! Snapshots that can be restored as a whole: sound ones stay byte for byte, one that lacks something is replaced by one without that, and one
+//! that cannot be read goes. Everything lost is named.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::finding;
+use super::tree::{Change, Changes, Repaired, TreeRepair};
+use crate::blobs::BlobReader;
+use crate::file::FileType;
+use crate::id::Id;
+use crate::index::Index;
+use crate::lock::Lock;
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::snapshot::{Snapshot, Snapshots};
+use crate::{Error, ErrorKind, Result};
+
+/// Marks a backup that lacks something.
+const INCOMPLETE: &str = "state:incomplete";
+/// Marks a snapshot that is not as it was written.
+const REPAIRED: &str = "repaired";
+
+/// What becomes of a snapshot that is not sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It cannot be read, or its root cannot, and goes.
+    Dropped(String),
+    /// It can be read and makes no sense to this program, which leaves it alone: it may be of a newer one.
+    NotUnderstood(String),
+    /// It goes, and the snapshot `new` without what is lost comes in its place; `None` in a dry run.
+    Replaced {
+        /// The snapshot that is there now.
+        new: Option<Id>,
+        /// What it lacks.
+        changes: Vec<Change>,
+    },
+}
+
+/// A snapshot that is not sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRepair {
+    /// Which.
+    pub id: Id,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What was found, and changed unless it was a dry run.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotsRepair {
+    /// How many snapshots are sound, and were not touched.
+    pub sound: usize,
+    /// The others.
+    pub repairs: Vec<SnapshotRepair>,
+}
+
+/// Repairs all snapshots, alone in the repository.
+pub fn repair_snapshots(
+    repository: &Arc<Repository>,
+    dry_run: bool,
+    progress: &Progress,
+) -> Result<SnapshotsRepair> {
+    let lock = match dry_run {
+        true => Lock::for_reading(repository, progress)?,
+        false => Some(Lock::exclusive(repository)?),
+    };
+    let snapshots = repository.snapshots()?;
+    let index = Arc::new(Index::load(repository, progress)?);
+    ensure_packs_are_there(repository, &index, progress)?;
+    let reader = BlobReader::new(Arc::clone(repository), index);
+    progress.step("following snapshots");
+    let mut trees = TreeRepair::new(&reader, progress, dry_run)?;
+    let mut done = SnapshotsRepair::default();
+    for (id, error) in &snapshots.problems {
+        let fate = fate_of_unreadable(repository, id, error)?;
+        done.repairs.push(SnapshotRepair { id: *id, fate });
+    }
+    let mut replaced: HashMap<Id, Snapshot> = HashMap::new();
+    for (id, snapshot) in &snapshots.good {
+        let mut changes = Changes::default();
+        let fate = match trees.repair(&snapshot.tree, "", &mut changes)? {
+            Repaired::Sound => {
+                done.sound += 1;
+                continue;
+            }
+            Repaired::Unreadable(why) => Fate::Dropped(format!("its root is lost: {why}")),
+            Repaired::Replaced(tree) => {
+                replaced.insert(*id, without_lost(id, snapshot, tree, &changes));
+                Fate::Replaced {
+                    new: None,
+                    changes: changes.named,
+                }
+            }
+        };
+        done.repairs.push(SnapshotRepair { id: *id, fate });
+    }
+    if let Some(lock) = lock {
+        if !dry_run && !done.repairs.is_empty() {
+            progress.step("replacing snapshots");
+            // What the new snapshots need is durable before the first of them is.
+            trees.finish()?;
+            for repair in &mut done.repairs {
+                progress.check_cancelled()?;
+                lock.ensure_held()?;
+                let new = replaced.get(&repair.id);
+                carry_out(repository, &snapshots, repair, new)?;
+            }
+        }
+        lock.release()?;
+    }
+    Ok(done)
+}
+
+/// The index must not promise what is not there: files would be taken for sound that are lost.
+fn ensure_packs_are_there(
+    repository: &Repository,
+    index: &Index,
+    progress: &Progress,
+) -> Result<()> {
+    progress.step("listing packs");
+    let sizes: HashMap<Id, u64> = repository.list(FileType::Pack)?.into_iter().collect();
+    for pack in index.packs() {
+        let how = match sizes.get(&pack.id) {
+            None => "is missing",
+            Some(size) if *size <= pack.blobs_end => "is too short",
+            Some(_) => continue,
+        };
+        let name = repository.name();
+        return Err(Error::corrupted(format!(
+            "pack {} {how}, and the index names it",
+            pack.id.short()
+        ))
+        .on(format!("repository {name}"))
+        .hint(format!("run `strongroom repair index {name}` first")));
+    }
+    Ok(())
+}
+
+/// Only what is damaged goes.
+fn fate_of_unreadable(repository: &Repository, id: &Id, error: &Error) -> Result<Fate> {
+    if error.kind() != ErrorKind::Corrupted {
+        return Err(error.clone());
+    }
+    let why = finding("", error).message;
+    Ok(match repository.load_plain(FileType::Snapshot, id) {
+        Ok(_) => Fate::NotUnderstood(why),
+        Err(_) => Fate::Dropped(why),
+    })
+}
+
+/// The snapshot that takes the place of `id`.
+fn without_lost(id: &Id, snapshot: &Snapshot, tree: Id, changes: &Changes) -> Snapshot {
+    let mut new = snapshot.clone();
+    new.tree = tree;
+    new.original = Some(snapshot.original.unwrap_or(*id));
+    for tag in [INCOMPLETE, REPAIRED] {
+        if !new.tags.iter().any(|known| known == tag) {
+            new.tags.push(tag.into());
+        }
+    }
+    new.summary = new.summary.filter(|_| changes.directories == 0);
+    if let Some(summary) = &mut new.summary {
+        let (files, bytes) = (
+            &mut summary.total_files_processed,
+            &mut summary.total_bytes_processed,
+        );
+        *files = files.saturating_sub(changes.files);
+        *bytes = bytes.saturating_sub(changes.bytes);
+    }
+    new
+}
+
+/// The new one counts before the old one goes.
+fn carry_out(
+    repository: &Repository,
+    snapshots: &Snapshots,
+    repair: &mut SnapshotRepair,
+    replacement: Option<&Snapshot>,
+) -> Result<()> {
+    match &mut repair.fate {
+        Fate::NotUnderstood(_) => return Ok(()),
+        Fate::Dropped(_) => {}
+        Fate::Replaced { new, .. } => {
+            let Some(replacement) = replacement else {
+                return Ok(());
+            };
+            // A repair that was killed may have written it already.
+            let there = snapshots.good.iter().find(|(_, it)| it == replacement);
+            *new = Some(match there {
+                Some((id, _)) => *id,
+                None => replacement.save(repository)?,
+            });
+        }
+    }
+    repository.delete(FileType::Snapshot, &repair.id)
+}
