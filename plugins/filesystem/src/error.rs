@@ -17,7 +17,7 @@ pub(crate) fn failure(subject: &str, code: ErrorCode) -> Error {
     };
     let error = Error::new(kind, words(code)).on(subject);
     match code {
-        ErrorCode::InsufficientSpace => error.hint("free some space: forget old backups, then run `strongroom prune`"),
+        ErrorCode::InsufficientSpace => error.hint("free some space: remove old backups with `strongroom forget`, then run `strongroom prune`"),
         // wasmtime-wasi 48 has no words for EROFS, EDQUOT and ESTALE and says "i/o error" instead.
         ErrorCode::Io => error.hint(
             "the file system may be mounted read-only, over its quota, gone, or damaged: see the system's log",

@@ -79,7 +79,7 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
     };
     if done.iter().any(has_forgotten) {
         context.screen.note(
-            "the space that only forgotten backups needed is still taken: `restic prune` frees it",
+            "the space that only forgotten backups needed is still taken: `strongroom prune` frees it",
         );
     }
     if done.iter().any(has_forgotten) {

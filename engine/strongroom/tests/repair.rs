@@ -1,0 +1,137 @@
+//! Repair and sampled checks through the program.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::{ONE_OF_EACH, Place};
+use strongroom_repository::Repository;
+use strongroom_repository::testing::{DirectoryDestination, Restic, noise};
+
+fn backed_up() -> Place {
+    let place = Place::new(ONE_OF_EACH);
+    place.ok(&["init"]);
+    place.write("media/photo", noise(2 << 20, 1));
+    place.ok(&["backup"]);
+    place.write("media/second", noise(2 << 20, 2));
+    place.ok(&["backup"]);
+    place
+}
+
+fn objects(place: &Place, kind: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = common::files(&place.path("nas").join(kind))
+        .into_keys()
+        .map(|name| place.path("nas").join(kind).join(name))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn an_index_that_is_damaged_is_made_anew() {
+    let place = backed_up();
+    let sound = place.ok(&["repair", "index"]);
+    assert_eq!(sound, "nas: the index is sound\n");
+    let damaged = objects(&place, "index").remove(0);
+    fs::write(&damaged, "half").expect("written");
+    assert_eq!(place.run(&["check"]).exit, 1);
+    let planned = place.json(&["repair", "index", "--dry-run"]);
+    let planned = &planned["repositories"][0];
+    assert_eq!(
+        (&planned["changed"], &planned["packs"]),
+        (&true.into(), &4.into())
+    );
+    assert!(damaged.is_file());
+    let done = place.ok(&["repair", "index", "nas"]);
+    assert!(
+        done.starts_with("nas: the index was made anew · "),
+        "{done}"
+    );
+    assert!(
+        done.contains("is damaged: its content does not match its name"),
+        "{done}"
+    );
+    place.ok(&["check", "--read-data"]);
+    for restic in Restic::installed() {
+        restic.run(&place.path("nas"), "correct horse", &["check"]);
+    }
+}
+
+#[test]
+fn what_a_lost_pack_costs_is_named_and_the_backup_becomes_incomplete() {
+    let place = backed_up();
+    let largest = |path: &PathBuf| fs::metadata(path).expect("there").len();
+    let packs = objects(&place, "data");
+    // One of the two that hold a photo.
+    fs::remove_file(
+        packs
+            .iter()
+            .max_by_key(|path| largest(path))
+            .expect("a pack"),
+    )
+    .expect("removed");
+    let early = place.run(&["repair", "snapshots"]);
+    assert_eq!(early.exit, 1);
+    assert!(
+        early
+            .stderr
+            .contains("hint: run `strongroom repair index nas` first"),
+        "{}",
+        early.stderr
+    );
+    place.ok(&["repair", "index"]);
+    let planned = place.ok(&["repair", "snapshots", "--dry-run"]);
+    assert!(planned.contains("would be replaced\n"), "{planned}");
+    assert!(planned.contains("is lost: data blob"), "{planned}");
+    let done = place.ok(&["repair", "snapshots"]);
+    assert!(done.contains("was replaced by "), "{done}");
+    let listed = place.json(&["list"]);
+    let states: Vec<_> = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| &it["state"])
+        .collect();
+    assert!(
+        states.iter().any(|state| *state == "incomplete"),
+        "{states:?}"
+    );
+    let ended = place.run(&["check", "--read-data"]);
+    assert_eq!(
+        (ended.exit, ended.stderr.as_str()),
+        (0, ""),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        place
+            .ok(&["repair", "snapshots"])
+            .contains("2 sound snapshots, nothing to repair")
+    );
+}
+
+#[test]
+fn a_check_of_a_share_goes_on_where_the_last_one_stopped() {
+    let place = backed_up();
+    let destination = DirectoryDestination::new("nas", place.path("nas"));
+    let repository = Repository::open(Arc::new(destination), "correct horse").expect("opens");
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state/checks");
+    let file = state.join(repository.id().to_string());
+    place.ok(&["check", "--read-data"]);
+    assert!(
+        !file.exists(),
+        "who reads everything has no place to remember"
+    );
+    let mut packs_read = 0;
+    for _ in 0..2 {
+        let before = fs::read_to_string(&file).ok();
+        let checked = place.json(&["check", "--read-data=50"]);
+        packs_read += checked["repositories"][0]["packs_read"]
+            .as_u64()
+            .expect("a number");
+        assert_ne!(fs::read_to_string(&file).ok(), before);
+    }
+    assert!(packs_read >= 4, "two halves are all four packs");
+}
