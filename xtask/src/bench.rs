@@ -106,7 +106,7 @@ fn folder(
     // A repository, what is restored from it, and room for the tools themselves.
     let place = place(options, &disk, dataset.bytes * 3);
     let measured = rounds::interleaved(&tools, options.rounds, |tool| {
-        folder::round(&dataset, tool, &place.folder)
+        folder::round(&dataset, tool, &place.folder, name == "sandbox")
     });
     let _ = fs::remove_dir_all(&place.folder);
     let (title, ratio) = match name {

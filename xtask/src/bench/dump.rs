@@ -140,7 +140,7 @@ impl Dumps {
     /// Finds the dumps of this scale in `folder`, or makes them.
     fn prepare(folder: &Path, scale: f64) -> Result<Self> {
         let mut dumps = Self {
-            folder: folder.join(format!("dump-v1-scale{scale}")),
+            folder: folder.join(format!("dump-v2-scale{scale}")),
             bytes: 0,
         };
         let mark = dumps.folder.join("complete");
@@ -169,24 +169,31 @@ impl Dumps {
     }
 }
 
-/// Copies a dump with one row of a hundred changed: mostly in place, every tenth of them by a row before it.
+/// Of so many rows…
+const STRETCH: u64 = 100_000;
+/// … so many change, side by side, because what is written together changes together.
+const CHANGED: u64 = 1_000;
+
+/// Copies a dump with one row of a hundred changed: mostly in place, one in ten by a new row before it.
 fn change(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut rows = BufReader::with_capacity(1 << 20, File::open(from)?);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(to)?);
     let mut random = Random::new(8 << 32);
     let mut row = Vec::new();
+    let mut number = 0;
     while rows.read_until(b'\n', &mut row)? > 0 {
-        match random.below(1_000) {
-            0 => writeln!(out, "0\t{}\tnew", random.next())?,
-            1..10 => {
-                for digit in row.iter_mut().filter(|byte| byte.is_ascii_digit()) {
-                    *digit = b'0' + random.below(10) as u8;
-                }
+        // The first stretch begins after the dump's head.
+        let is_changed = (STRETCH / 2..STRETCH / 2 + CHANGED).contains(&(number % STRETCH));
+        if is_changed && random.below(10) == 0 {
+            writeln!(out, "0\t{}\tnew", random.next())?;
+        } else if is_changed {
+            for digit in row.iter_mut().filter(|byte| byte.is_ascii_digit()) {
+                *digit = b'0' + random.below(10) as u8;
             }
-            _ => {}
         }
         out.write_all(&row)?;
         row.clear();
+        number += 1;
     }
     out.flush()
 }
@@ -220,18 +227,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn about_one_row_of_a_hundred_changes_and_the_difference_is_seen() {
-        let folder = std::env::temp_dir().join(format!("xtask-dump-{}", std::process::id()));
-        let dumps = Dumps::prepare(&folder, 0.002).unwrap();
-        let read = |path: &Path| fs::read_to_string(path).unwrap();
-        let first = read(&dumps.first());
-        let before: std::collections::BTreeSet<&str> = first.lines().collect();
-        let second = read(&dumps.second());
-        let new = second.lines().filter(|row| !before.contains(row)).count();
-        let share = new as f64 / before.len() as f64;
-        assert!((0.007..0.013).contains(&share), "{share}");
-        assert!(same(&dumps.first(), &dumps.first()).unwrap());
-        assert!(!same(&dumps.first(), &dumps.second()).unwrap());
-        fs::remove_dir_all(&folder).unwrap();
+    fn one_row_of_a_hundred_changes_and_the_difference_is_seen() {
+        let file = |name: &str| {
+            std::env::temp_dir().join(format!("xtask-dump-{}-{name}", std::process::id()))
+        };
+        let (from, to) = (file("first"), file("second"));
+        let rows: Vec<String> = (0..2 * STRETCH).map(|n| format!("{n}\tname\n")).collect();
+        fs::write(&from, rows.concat()).unwrap();
+        change(&from, &to).unwrap();
+
+        let before: std::collections::BTreeSet<&str> =
+            rows.iter().map(|row| row.trim_end()).collect();
+        let after = fs::read_to_string(&to).unwrap();
+        let new = after.lines().filter(|row| !before.contains(row)).count() as u64;
+        // Digits may become what they were, or another row's.
+        assert!((CHANGED..=2 * CHANGED).contains(&new), "{new}");
+        assert!(same(&from, &from).unwrap());
+        assert!(!same(&from, &to).unwrap());
+        fs::remove_file(from).unwrap();
+        fs::remove_file(to).unwrap();
     }
 }

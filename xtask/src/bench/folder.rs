@@ -81,10 +81,19 @@ pub(crate) fn figures() -> Vec<Figure> {
     figures
 }
 
-/// One tool's round in the folder `work`, which is empty before and after.
-pub(crate) fn round(dataset: &Dataset, tool: &Tool, work: &Path) -> Result<Vec<f64>> {
+/// One tool's round in the folder `work`, which is empty before and after. Where it `is_installed`, it has done already what it does once on each
+/// machine.
+pub(crate) fn round(
+    dataset: &Dataset,
+    tool: &Tool,
+    work: &Path,
+    is_installed: bool,
+) -> Result<Vec<f64>> {
     let place = Place::fresh(&dataset.data(), work)?;
     tool.init(&place)?;
+    if is_installed {
+        tool.compile_plugins(&place)?;
+    }
     let mut costs = Vec::new();
     let (mut first_bytes, mut change_bytes) = (0, 0);
     let mut change = None;

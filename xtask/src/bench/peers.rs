@@ -170,6 +170,14 @@ impl Tool {
         Ok(())
     }
 
+    /// Has ours compile its plugins for this machine, which is else a part of the first command that needs them.
+    pub(crate) fn compile_plugins(&self, place: &Place) -> Result<()> {
+        if self.kind == Kind::Strongroom {
+            process::output(self.command(place).args(["plugin", "list"]))?;
+        }
+        Ok(())
+    }
+
     /// Prepares to work with a repository that lies in `place` already.
     pub(crate) fn adopt(&self, place: &Place) -> Result<()> {
         match self.kind {
