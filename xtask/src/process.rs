@@ -30,10 +30,11 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
+    // What went wrong, rather than what to try next.
     let last = complaint
         .trim()
         .lines()
-        .last()
+        .rfind(|line| !line.starts_with("hint:"))
         .unwrap_or("no output")
         .trim();
     Err(Error::new(format!(
