@@ -18,8 +18,8 @@ use crate::{Error, ErrorKind, Result};
 
 use others::refuse_if_blocked;
 
-pub use entry::{LockEntry, STALE_AFTER_SECONDS, Situation, blocking};
-pub use others::{Locks, list, remove_stale};
+pub use entry::{Holder, LockEntry, STALE_AFTER_SECONDS, Situation, blocking};
+pub use others::{Judged, Locks, list, unlock};
 
 /// A held lock. Refreshed by a thread of its own, and removed when dropped. From the first one on, SIGHUP does not end this process.
 pub struct Lock {

@@ -43,6 +43,40 @@ pub struct Situation<'a> {
     pub is_alive: &'a dyn Fn(i64) -> bool,
 }
 
+/// What is known of the holder of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holder {
+    /// A process of this host that has ended.
+    Dead,
+    /// It has not refreshed the lock for 30 minutes.
+    Silent,
+    /// A process of this host that lives.
+    Alive,
+    /// Another host, from which the lock was refreshed within 30 minutes.
+    Elsewhere,
+    /// The lock cannot be read.
+    Unknown,
+}
+
+impl Holder {
+    /// Whether the lock counts for nothing.
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Dead | Self::Silent)
+    }
+
+    /// For people, after the lock.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Dead => "its process has ended",
+            Self::Silent => "it was not refreshed for 30 minutes",
+            Self::Alive => "its process lives",
+            Self::Elsewhere => "it was refreshed within 30 minutes",
+            Self::Unknown => "it cannot be read",
+        }
+    }
+}
+
 /// After so many seconds without refreshing, a lock counts for nothing. restic has the same.
 pub const STALE_AFTER_SECONDS: i64 = 30 * 60;
 
@@ -61,9 +95,22 @@ impl LockEntry {
         }
     }
 
-    /// Whether its holder is gone: it was not refreshed for 30 minutes, or its process does not live on this host.
+    /// What is known of its holder.
+    pub fn holder(&self, situation: &Situation<'_>) -> Holder {
+        if self.is_dead(situation) {
+            Holder::Dead
+        } else if self.age_seconds(situation.now) > STALE_AFTER_SECONDS {
+            Holder::Silent
+        } else if self.hostname == situation.hostname {
+            Holder::Alive
+        } else {
+            Holder::Elsewhere
+        }
+    }
+
+    /// Whether its holder is gone, as far as one can tell.
     pub fn is_stale(&self, situation: &Situation<'_>) -> bool {
-        self.age_seconds(situation.now) > STALE_AFTER_SECONDS || self.is_dead(situation)
+        self.holder(situation).is_gone()
     }
 
     /// Whether its process was one of this host and does not live.
@@ -175,6 +222,26 @@ mod tests {
             ("2026-07-01T11:29:59Z", "here", 1, false),
         ] {
             check(&lock(time, hostname, pid, true), true, blocked);
+        }
+    }
+
+    #[test]
+    fn a_holder_is_judged_by_time_host_and_process() {
+        for (time, hostname, pid, expected) in [
+            ("2026-07-01T11:58:00Z", "here", 1, Holder::Alive),
+            ("2026-07-01T11:58:00Z", "here", 7, Holder::Dead),
+            ("2026-07-01T11:29:59Z", "here", 1, Holder::Silent),
+            ("2026-07-01T11:29:59Z", "here", 7, Holder::Dead),
+            ("2026-07-01T11:58:00Z", "there", 7, Holder::Elsewhere),
+            ("2026-07-01T11:29:59Z", "there", 1, Holder::Silent),
+        ] {
+            let situation = Situation {
+                now: NOW.parse().expect(NOW),
+                hostname: "here",
+                is_alive: &|pid| pid == 1,
+            };
+            let (_, lock) = lock(time, hostname, pid, false);
+            assert_eq!(lock.holder(&situation), expected, "{lock}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, test_kill_process};
 
-use super::entry::{self, LockEntry, Situation};
+use super::entry::{self, Holder, LockEntry, Situation};
 use crate::file::FileType;
 use crate::id::Id;
 use crate::identity::Identity;
@@ -16,7 +16,7 @@ pub struct Locks {
     /// The locks that can be read.
     pub good: Vec<(Id, LockEntry)>,
     /// What is wrong with the others.
-    pub problems: Vec<Error>,
+    pub problems: Vec<(Id, Error)>,
 }
 
 /// All locks. One that vanishes while we look was released.
@@ -35,26 +35,55 @@ pub fn list(repository: &Repository) -> Result<Locks> {
         match lock {
             Ok(lock) => locks.good.push((id, lock)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => locks.problems.push(error),
+            Err(error) => locks.problems.push((id, error)),
         }
     }
     Ok(locks)
 }
 
-/// Removes the locks whose holders are gone, and returns what they said.
-pub fn remove_stale(repository: &Repository) -> Result<Vec<LockEntry>> {
-    let mut removed = Vec::new();
-    for (id, lock) in list(repository)?.good {
-        if in_situation(|situation| lock.is_stale(situation)) {
-            repository.delete(FileType::Lock, &id)?;
-            removed.push(lock);
-        }
-    }
-    Ok(removed)
+/// What became of one lock.
+#[derive(Debug)]
+pub struct Judged {
+    /// Its id.
+    pub id: Id,
+    /// What it says, or why that cannot be read.
+    pub lock: Result<LockEntry>,
+    /// What is known of its holder.
+    pub holder: Holder,
+    /// Whether it was removed.
+    pub is_removed: bool,
+}
+
+/// Removes the locks whose holders are gone, or `all`.
+///
+/// Between looking at a lock and removing it, its holder may refresh it: then it is another object, which stays.
+pub fn unlock(repository: &Repository, all: bool) -> Result<Vec<Judged>> {
+    let Locks { good, problems } = list(repository)?;
+    let good = good.into_iter().map(|(id, lock)| {
+        let holder = in_situation(|situation| lock.holder(situation));
+        (id, Ok(lock), holder)
+    });
+    let problems = problems
+        .into_iter()
+        .map(|(id, error)| (id, Err(error), Holder::Unknown));
+    good.chain(problems)
+        .map(|(id, lock, holder)| {
+            let is_removed = all || holder.is_gone();
+            if is_removed {
+                repository.delete(FileType::Lock, &id)?;
+            }
+            Ok(Judged {
+                id,
+                lock,
+                holder,
+                is_removed,
+            })
+        })
+        .collect()
 }
 
 /// Removes what processes of this host left behind that were killed: restic would stop at it. One that is merely old is left to
-/// [`remove_stale`], because its holder may sleep on another machine. It does not matter if that fails.
+/// [`unlock`], because its holder may sleep on another machine. It does not matter if that fails.
 fn remove_dead(repository: &Repository, locks: &[(Id, LockEntry)]) {
     for (id, lock) in locks {
         // A container may have this host's name and processes of its own. A backup that loses its lock that way ends without a snapshot;
@@ -80,12 +109,13 @@ pub(super) fn refuse_if_blocked(
             ErrorKind::Locked,
             format!("repository {} is locked {lock}", repository.name()),
         )
-        .hint(
-            "wait for it to end; the lock of a program that is gone counts for 30 minutes at most",
-        ));
+        .hint(format!(
+            "wait for it to end; `strongroom unlock {}` removes the lock of a program that is gone",
+            repository.name()
+        )));
     }
     match locks.problems.into_iter().next() {
-        Some(problem) if exclusive => Err(problem),
+        Some((_, problem)) if exclusive => Err(problem),
         _ => Ok(()),
     }
 }

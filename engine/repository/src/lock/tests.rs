@@ -197,8 +197,39 @@ fn an_old_lock_of_another_host_is_removed_on_request_only() {
 
     let lock = Lock::acquire(&repository, true, timing()).expect("is not kept out");
     assert!(locks_of(&repository).contains(&id));
-    assert_eq!(remove_stale(&repository).expect("works"), [old]);
+    let judged = unlock(&repository, false).expect("works");
+    let mut judged: Vec<_> = judged
+        .into_iter()
+        .map(|it| (it.lock.expect("readable") == old, it.holder, it.is_removed))
+        .collect();
+    judged.sort_by_key(|(is_old, ..)| !is_old);
+    assert_eq!(
+        judged,
+        [(true, Holder::Silent, true), (false, Holder::Alive, false)]
+    );
     assert_eq!(locks_of(&repository), [lock.id()]);
+}
+
+#[test]
+fn all_locks_are_removed_only_when_that_is_asked_for() {
+    let (destination, repository) = repository();
+    let key = FileType::Lock.key(&Id::of(b"?"));
+    destination.set_object(&key, Some(bytes::Bytes::from_static(b"half")));
+    let elsewhere = LockEntry {
+        hostname: "elsewhere".into(),
+        ..LockEntry::here(Time::now(), true)
+    };
+    repository
+        .save_json(FileType::Lock, &elsewhere)
+        .expect("is saved");
+    let removed = |all| -> Vec<bool> {
+        let judged = unlock(&repository, all).expect("works");
+        judged.iter().map(|it| it.is_removed).collect()
+    };
+    assert_eq!(removed(false), [false, false]);
+    assert_eq!(removed(true), [true, true]);
+    assert!(locks_of(&repository).is_empty());
+    assert_eq!(removed(true), []);
 }
 
 #[test]
