@@ -88,6 +88,23 @@ impl Contents {
         Ok(node)
     }
 
+    /// What the directory at `path` holds, or the file there.
+    pub fn list(&self, path: &str) -> Result<Vec<Found>> {
+        let path = path.trim_matches('/');
+        let node = self.find(path)?;
+        let path = if path == "." { "" } else { path }.as_bytes();
+        let Some(subtree) = node.subtree else {
+            let path = path.to_vec();
+            return Ok(vec![Found { path, node }]);
+        };
+        let nodes = self.reader.tree(&subtree)?.nodes;
+        let found = nodes.into_iter().map(|node| Found {
+            path: joined(path, &node.name),
+            node,
+        });
+        Ok(found.collect())
+    }
+
     /// Everything from `node` on, parents before children, in path order.
     pub fn walk(&self, node: Node) -> Walk {
         self.walk_selected(node, &Selection::default())
@@ -124,11 +141,7 @@ impl Iterator for Walk {
                 Err(error) => return Some(Err(error)),
                 Ok(tree) => {
                     let below = tree.nodes.into_iter().rev().map(|node| {
-                        let mut path = found.path.clone();
-                        if !path.is_empty() {
-                            path.push(b'/');
-                        }
-                        path.extend_from_slice(&node.name);
+                        let path = joined(&found.path, &node.name);
                         Found { path, node }
                     });
                     let selection = &self.selection;
@@ -142,6 +155,16 @@ impl Iterator for Walk {
         }
         Some(Ok(found))
     }
+}
+
+/// `path/name`, or the name alone at the root.
+pub(crate) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut joined = path.to_vec();
+    if !joined.is_empty() {
+        joined.push(b'/');
+    }
+    joined.extend_from_slice(name);
+    joined
 }
 
 fn read_manifest(reader: &BlobReader, root: &Tree) -> Result<Option<Manifest>> {

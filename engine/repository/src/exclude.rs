@@ -57,7 +57,7 @@ impl Exclude {
         self.patterns
             .iter()
             .rev()
-            .find(|pattern| pattern.matches(path, name, is_directory))
+            .find(|pattern| pattern.matcher.matches(path, name, is_directory))
             .is_some_and(|pattern| !pattern.negated)
     }
 
@@ -84,11 +84,8 @@ impl Exclude {
 
 #[derive(Debug)]
 struct Pattern {
-    glob: Glob,
+    matcher: Matcher,
     negated: bool,
-    directories_only: bool,
-    /// Compared with the whole path rather than the name alone.
-    anchored: bool,
 }
 
 impl Pattern {
@@ -102,28 +99,49 @@ impl Pattern {
             Some(rest) => (true, rest),
             None => (false, rest),
         };
-        let (directories_only, rest) = match rest.strip_suffix(b"/") {
-            Some(rest) => (true, rest),
-            None => (false, rest),
-        };
-        let anchored = rest.contains(&b'/');
-        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-        let glob = Glob::parse(rest).map_err(|reason| {
+        let matcher = Matcher::parse(rest).map_err(|reason| {
             Error::new(
                 ErrorKind::InvalidConfig,
                 format!("exclude pattern '{}': {reason}", text.escape_debug()),
             )
             .hint("the syntax is that of .gitignore; a backslash makes the next character literal")
         })?;
-        Ok(Some(Self {
-            glob,
-            negated,
+        Ok(Some(Self { matcher, negated }))
+    }
+}
+
+/// What one pattern matches.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    glob: Glob,
+    directories_only: bool,
+    /// Compared with the whole path rather than the name alone.
+    anchored: bool,
+}
+
+impl Matcher {
+    /// The error says what is wrong.
+    pub(crate) fn parse(pattern: &[u8]) -> Result<Self, String> {
+        let (directories_only, rest) = match pattern.strip_suffix(b"/") {
+            Some(rest) => (true, rest),
+            None => (false, pattern),
+        };
+        let anchored = rest.contains(&b'/');
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        Ok(Self {
+            glob: Glob::parse(rest)?,
             directories_only,
             anchored,
-        }))
+        })
     }
 
-    fn matches(&self, path: &[u8], name: &[u8], is_directory: bool) -> bool {
+    /// Whether paths are compared rather than names.
+    pub(crate) fn is_anchored(&self) -> bool {
+        self.anchored
+    }
+
+    /// Whether it matches `path`, the last component of which is `name`.
+    pub(crate) fn matches(&self, path: &[u8], name: &[u8], is_directory: bool) -> bool {
         if self.directories_only && !is_directory {
             return false;
         }

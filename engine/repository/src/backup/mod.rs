@@ -27,5 +27,7 @@ mod target;
 mod tree;
 
 pub use manifest::Manifest;
+pub(crate) use pipeline::worker_count;
 pub use session::{BackupSession, Committed, RunInfo, SourceInfo};
 pub use stats::{Problem, SourceReport};
+pub(crate) use target::Target;

@@ -150,7 +150,12 @@ impl Target {
     /// Ends a pack and hands it to the upload threads. Blocks while they are busy.
     pub(crate) fn send(&self, pack: PackBuilder) -> Result<()> {
         self.failure()?;
-        let pack = pack.finish(self.repository().key())?;
+        self.send_finished(pack.finish(self.repository().key())?)
+    }
+
+    /// As [`send`](Self::send), for a pack that was finished elsewhere with the same key.
+    pub(crate) fn send_finished(&self, pack: FinishedPack) -> Result<()> {
+        self.failure()?;
         let sender = lock(&self.sender).clone();
         sender
             .and_then(|sender| sender.send(pack).ok())
@@ -174,6 +179,13 @@ impl Target {
         }
         self.stop_uploads();
         self.failure()?;
+        self.uploads.write_index(1)
+    }
+
+    /// Writes an index of the packs that are durable and in none yet, if nobody took away the lock meanwhile: without one, a prune may have
+    /// removed them. Who is interrupted after this need not send them again.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        self.lock.ensure_held()?;
         self.uploads.write_index(1)
     }
 

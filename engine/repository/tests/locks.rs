@@ -1,0 +1,124 @@
+//! Locks that are taken away: who has lost one writes nothing that counts.
+
+mod common;
+
+use std::collections::HashSet;
+use std::fs;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::{Folder, PASSWORD, backup_to, noise};
+use strongroom_repository::copy::copy;
+use strongroom_repository::destination::{Body, Destination, ObjectMetadata, PutOptions};
+use strongroom_repository::source::Kind;
+use strongroom_repository::testing::MemoryDestination;
+use strongroom_repository::{
+    Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
+};
+
+/// Somebody else removes all locks as soon as the first pack is stored.
+struct Thief(Arc<MemoryDestination>);
+
+impl Destination for Thief {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn parallelism(&self) -> usize {
+        self.0.parallelism()
+    }
+
+    fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
+        if key.starts_with("data/") {
+            for key in self.0.keys() {
+                if key.starts_with("locks/") {
+                    self.0.set_object(&key, None);
+                }
+            }
+        }
+        self.0.put(key, body, options)
+    }
+
+    fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        self.0.get(key, offset, length)
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<ObjectMetadata>> {
+        self.0.stat(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMetadata>> {
+        self.0.list(prefix)
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        self.0.delete(key)
+    }
+}
+
+fn repository() -> (Arc<MemoryDestination>, Arc<Repository>) {
+    let destination = Arc::new(MemoryDestination::new("nas"));
+    let options = InitOptions {
+        password: PASSWORD,
+        ..InitOptions::default()
+    };
+    let repository = Repository::init(destination.clone(), options).expect("made");
+    (destination, Arc::new(repository))
+}
+
+fn check(run: impl Fn(Arc<Repository>) -> Result<(), Error>) {
+    let (destination, repository) = repository();
+    let watched = Repository::open(Arc::new(Thief(destination)), PASSWORD).expect("opens");
+    let error = run(Arc::new(watched)).expect_err("the lock is lost");
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert_eq!(
+        error.message(),
+        "the lock of repository nas was removed by somebody else"
+    );
+    assert!(
+        repository
+            .list(FileType::Snapshot)
+            .expect("listed")
+            .is_empty()
+    );
+    // With its lock, it succeeds.
+    run(repository.clone()).expect("works");
+    assert_eq!(
+        repository.list(FileType::Snapshot).expect("listed").len(),
+        1
+    );
+}
+
+#[test]
+fn a_backup_that_lost_its_lock_writes_no_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), noise(1 << 20, 1)).expect("written");
+    check(|repository| {
+        backup_to(
+            vec![repository],
+            &mut Folder::new(folder.path()),
+            Kind::Full,
+        )
+        .map(|_| ())
+    });
+}
+
+#[test]
+fn a_copy_that_lost_its_lock_writes_no_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), noise(1 << 20, 1)).expect("written");
+    let (_, from) = repository();
+    backup_to(
+        vec![from.clone()],
+        &mut Folder::new(folder.path()),
+        Kind::Full,
+    )
+    .expect("a backup");
+    check(|to| {
+        let all = |snapshots: &[_]| {
+            let ids = snapshots.iter().map(|(id, _)| *id);
+            Ok(ids.collect::<HashSet<_>>())
+        };
+        copy(&from, &to, &all, &Arc::new(Progress::default())).map(|_| ())
+    });
+}
