@@ -51,6 +51,14 @@ pub enum Command {
     List(commands::list::ListArgs),
     /// Show one backup, or the files that it holds
     Show(commands::show::ShowArgs),
+    /// List a directory of a backup
+    Ls(commands::ls::LsArgs),
+    /// Print one file of a backup
+    Cat(commands::cat::CatArgs),
+    /// Find files in all backups by a pattern
+    Find(commands::find::FindArgs),
+    /// Show what is different between two backups
+    Diff(commands::diff::DiffArgs),
     /// Restore a backup into a directory or another source
     Restore(commands::restore::RestoreArgs),
     /// Write a backup as ordinary files: a volume as .tar
@@ -64,6 +72,10 @@ pub enum Command {
     /// Make a damaged repository whole again, as far as its bytes are there
     #[command(subcommand)]
     Repair(commands::repair::RepairCommand),
+    /// Bring one destination up to another: copy the backups that it lacks
+    Copy(commands::copy::CopyArgs),
+    /// Remove the locks of programs that are gone
+    Unlock(commands::unlock::UnlockArgs),
     /// Manage the passwords of a repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),

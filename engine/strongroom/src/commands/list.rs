@@ -5,14 +5,13 @@ use jiff::tz::TimeZone;
 use strongroom_repository::Result;
 
 use crate::app::Context;
-use crate::config::Section;
-use crate::engine::{Engine, unknown_name};
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
 use crate::render::table::{Align, Cell, Table};
 use crate::render::{size, time};
 use crate::run::backups::{Backup, State};
+use crate::run::names::refuse_unknown;
 use crate::run::survey::Survey;
 
 /// Arguments of `list`.
@@ -37,7 +36,8 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
         .filter(|backup| is_wanted(backup, args))
         .collect();
     if backups.is_empty() {
-        refuse_unknown(args, &engine, &survey.backups)?;
+        let (job, source) = (args.job.as_deref(), args.source.as_deref());
+        refuse_unknown(job, source, &engine, &survey.backups)?;
     }
     if context.screen.is_json() {
         context.screen.json(&backups)?;
@@ -69,33 +69,8 @@ pub fn tell_problems(survey: &Survey, context: &Context) -> Exit {
 
 fn is_wanted(backup: &Backup, args: &ListArgs) -> bool {
     let of_job = args.job.is_none() || backup.job == args.job;
-    let of_source = args.source.as_ref().is_none_or(|name| holds(backup, name));
+    let of_source = args.source.as_ref().is_none_or(|name| backup.holds(name));
     of_job && of_source
-}
-
-fn holds(backup: &Backup, name: &str) -> bool {
-    backup.sources.iter().any(|source| source.source == name)
-}
-
-/// A misspelt job or source is no empty list. One that was taken out of the configuration still has backups.
-fn refuse_unknown(args: &ListArgs, engine: &Engine, backups: &[Backup]) -> Result<()> {
-    let config = engine.config();
-    if let Some(job) = &args.job {
-        let jobs = config.job_names();
-        let has_backups = backups
-            .iter()
-            .any(|backup| backup.job.as_ref() == Some(job));
-        if !jobs.contains(job) && !has_backups {
-            return Err(unknown_name("job", job, &jobs));
-        }
-    }
-    if let Some(source) = &args.source {
-        let has_backups = backups.iter().any(|backup| holds(backup, source));
-        if !config.names(Section::Sources).contains(source) && !has_backups {
-            return Err(engine.unknown(Section::Sources, source));
-        }
-    }
-    Ok(())
 }
 
 fn table(backups: &[&Backup]) -> Table {

@@ -8,6 +8,7 @@ use strongroom_repository::backup::Manifest;
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::list::tell_problems;
+use super::ls::Form;
 use super::show_files::list_files;
 use crate::app::Context;
 use crate::exit::Exit;
@@ -43,7 +44,8 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<Exit> {
     let backup = find(&survey.backups, &args.backup, None)?;
     if args.files {
         drop(display);
-        list_files(&survey, backup, &args.paths, context)?;
+        let sources = backup.chosen(None)?;
+        list_files(&survey, backup, &sources, &args.paths, Form::Long, context)?;
         return Ok(tell_problems(&survey, context));
     }
     let manifests = backup

@@ -79,16 +79,20 @@ impl Screen {
 
     /// Writes a result. `text` ends with a newline where it should. The reader who has gone is no error.
     pub fn result(&self, text: &str) -> Result<()> {
-        let text = self.hidden(text);
+        self.content(self.hidden(text).as_bytes()).map(|_| ())
+    }
+
+    /// Writes content of a backup, as it is. Out comes whether anybody still reads.
+    pub fn content(&self, bytes: &[u8]) -> Result<bool> {
         let write = || {
             let mut stdout = io::stdout().lock();
-            stdout.write_all(text.as_bytes())?;
+            stdout.write_all(bytes)?;
             stdout.flush()
         };
         match self.suspended(write) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Error::io("cannot write to standard output", error)),
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
         }
     }
 

@@ -101,6 +101,19 @@ impl Backup {
         places.join(", ")
     }
 
+    /// Whether it holds a source of this name.
+    pub fn holds(&self, source: &str) -> bool {
+        self.sources.iter().any(|known| known.source == source)
+    }
+
+    /// The source of this name, or all of them.
+    pub fn chosen(&self, name: Option<&str>) -> Result<Vec<&BackupSource>> {
+        match name {
+            Some(name) => self.source(name).map(|source| vec![source]),
+            None => Ok(self.sources.iter().collect()),
+        }
+    }
+
     /// The source of this name.
     pub fn source(&self, name: &str) -> Result<&BackupSource> {
         self.sources
@@ -126,9 +139,7 @@ pub fn group(destinations: Vec<(String, Vec<(Id, Snapshot)>)>) -> Vec<Backup> {
     let mut runs: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
     for (destination, snapshots) in destinations {
         for (id, snapshot) in snapshots {
-            let key = snapshot
-                .tag("run")
-                .map_or_else(|| id.to_string(), str::to_owned);
+            let key = backup_id(&id, &snapshot);
             runs.entry(key).or_default().push(Copy {
                 destination: destination.clone(),
                 id,
@@ -228,7 +239,15 @@ fn by_source(copies: Vec<Copy>) -> Vec<BackupSource> {
     sources
 }
 
-fn source_name(snapshot: &Snapshot) -> String {
+/// The id of the backup that a snapshot belongs to.
+pub fn backup_id(id: &Id, snapshot: &Snapshot) -> String {
+    snapshot
+        .tag("run")
+        .map_or_else(|| id.to_string(), str::to_owned)
+}
+
+/// The source that a snapshot is of.
+pub fn source_name(snapshot: &Snapshot) -> String {
     match snapshot.tag("run").and(snapshot.tag("source")) {
         Some(source) => source.to_owned(),
         None => snapshot.paths.join(", "),
@@ -241,9 +260,7 @@ pub fn find<'a>(backups: &'a [Backup], name: &str, source: Option<&str>) -> Resu
         Err(Error::new(kind, message).hint("`strongroom list` shows the backups"))
     };
     if name == LATEST {
-        let holds = |backup: &&Backup| {
-            source.is_none_or(|name| backup.sources.iter().any(|source| source.source == name))
-        };
+        let holds = |backup: &&Backup| source.is_none_or(|name| backup.holds(name));
         return match (backups.iter().rev().find(holds), source) {
             (Some(backup), _) => Ok(backup),
             (None, Some(source)) => wrong(

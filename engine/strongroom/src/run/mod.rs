@@ -3,14 +3,17 @@
 pub mod backup;
 pub mod backups;
 pub mod check;
+pub mod copy;
 pub mod download;
 pub mod forget;
 pub mod forget_named;
 pub mod id;
 pub mod init;
 pub mod keys;
+pub mod names;
 pub mod open;
 pub mod prune;
 pub mod repair;
 pub mod restore;
 pub mod survey;
+pub mod unlock;

@@ -145,12 +145,23 @@ impl Survey {
 impl Reading {
     /// An error in the middle of reading, with the destination to try instead where it may be better there.
     pub fn with_way_out(&self, error: Error) -> Error {
-        match self.others.first() {
-            Some(other) if may_be_better_elsewhere(&error) => error.hint(format!(
-                "{other} has a copy too: add --from {other}, and --overwrite for what is restored already"
-            )),
-            _ => error,
+        match self.better_copy(&error) {
+            Some(other) => {
+                let hint = format!(
+                    "{other} has a copy too: add --from {other}, and --overwrite for what is restored already"
+                );
+                error.hint(hint)
+            }
+            None => error,
         }
+    }
+
+    /// The destination to try after an error in the middle of reading.
+    pub fn better_copy(&self, error: &Error) -> Option<&str> {
+        let other = self.others.first();
+        other
+            .filter(|_| may_be_better_elsewhere(error))
+            .map(String::as_str)
     }
 }
 
