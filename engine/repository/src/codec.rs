@@ -111,7 +111,7 @@ fn ensure(good: bool, otherwise: &str) -> Result<()> {
     }
 }
 
-fn faulty_machine(error: Error) -> Error {
+pub(crate) fn faulty_machine(error: Error) -> Error {
     error.hint("memory or CPU of this machine may be faulty: run a memory test")
 }
 

@@ -12,7 +12,7 @@ use super::plan::{Lost, PackPlan, Plan};
 use crate::backup::{Target, worker_count};
 use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::BlobReader;
-use crate::codec::{Decoder, Encoder};
+use crate::codec::{Decoder, Encoder, ensure_proven, faulty_machine};
 use crate::id::Id;
 use crate::index::Location;
 use crate::pack::{FinishedPack, PackBuilder, TRAILER, header_length, parse_header};
@@ -43,8 +43,6 @@ struct Copier {
     encoder: Encoder,
     /// The compressed bytes of the blob in hand.
     opened: Vec<u8>,
-    /// The same, after they were sealed and opened again.
-    reopened: Vec<u8>,
     /// The pack of data in the making.
     pack: Option<PackBuilder>,
 }
@@ -128,6 +126,7 @@ impl<'a> Transfer<'a> {
         buffer.extend_from_slice(&bytes);
         drop(bytes);
         self.target.send_finished(FinishedPack {
+            id: plan.pack,
             bytes: buffer,
             blobs: plan.blobs.clone(),
         })?;
@@ -211,7 +210,6 @@ impl Copier {
             decoder: Decoder::new()?,
             encoder: Encoder::new()?,
             opened: Vec::new(),
-            reopened: Vec::new(),
             pack: None,
         })
     }
@@ -273,27 +271,15 @@ impl Copier {
         from.open_into(sealed, &mut self.opened)?;
         if blob.uncompressed_length.is_none() {
             // A program that did not compress made it, or it cannot be compressed.
-            let mut compressed = self.encoder.compress(&self.opened)?;
-            return compressed
-                .add_to(pack, to, blob.blob_type, blob.id)
-                .map(|_| ());
+            let compressed = self.encoder.compress(&self.opened)?;
+            compressed.add_to(pack, to, blob.blob_type, blob.id)?;
+            return ensure_proven(Id::of(&self.opened), blob.id);
         }
-        let sealed = pack.add(
-            to,
-            blob.blob_type,
-            blob.id,
-            &self.opened,
-            blob.uncompressed_length,
-        )?;
+        let length = blob.uncompressed_length;
+        let sealed = pack.add(to, blob.blob_type, blob.id, &self.opened, length)?;
         // What was opened has been decompressed and hashed. If it comes back, it is still that.
-        to.open_into(sealed, &mut self.reopened)?;
-        if self.reopened != self.opened {
-            let what = format!("a blob that was just encrypted ({})", blob.id.short());
-            return Err(Error::corrupted("it does not decrypt to what it was")
-                .on(what)
-                .hint("memory or CPU of this machine may be faulty: run a memory test"));
-        }
-        Ok(())
+        to.expect_opens_to(sealed, &self.opened)
+            .map_err(|error| faulty_machine(error.on(format!("the blob {}", blob.id.short()))))
     }
 }
 

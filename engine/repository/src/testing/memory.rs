@@ -205,7 +205,9 @@ impl State {
         {
             return Err(Error::new(ErrorKind::OutOfSpace, "no space left"));
         }
-        self.objects.insert(key.to_owned(), body.bytes().clone());
+        // A copy: the bytes themselves may belong to a pool that waits for them.
+        let content = Bytes::copy_from_slice(body.bytes());
+        self.objects.insert(key.to_owned(), content);
         Ok(())
     }
 
