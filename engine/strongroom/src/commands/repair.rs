@@ -149,7 +149,11 @@ fn index_text(done: &IndexRepair, dry_run: bool) -> String {
             },
         ));
     }
-    for finding in done.damaged_indexes.iter().chain(&done.unreadable_packs) {
+    // These messages begin with the object's name.
+    for finding in &done.damaged_indexes {
+        text.push_str(&format!("  {}\n", clean(&finding.message)));
+    }
+    for finding in &done.unreadable_packs {
         let subject = clean(&finding.subject);
         text.push_str(&format!("  {subject} {}\n", clean(&finding.message)));
     }
