@@ -35,12 +35,12 @@ pub(crate) struct Target {
     partial: Mutex<Vec<PackBuilder>>,
     sender: Mutex<Option<Sender<FinishedPack>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    lock: Lock,
 }
 
 /// What the upload threads of a target share.
 struct Uploads {
     repository: Arc<Repository>,
+    lock: Lock,
     buffers: Arc<Pool>,
     /// Packs that are durable and in no index object yet.
     unindexed: Mutex<Vec<IndexPack>>,
@@ -67,6 +67,7 @@ impl Target {
         let buffers = worker_count() + 2 + threads.min(3);
         let uploads = Arc::new(Uploads {
             repository,
+            lock,
             buffers: Pool::new(buffers, TARGET_SIZE + MAX_SIZE),
             unindexed: Mutex::default(),
             failure: Failure::default(),
@@ -87,7 +88,6 @@ impl Target {
             partial: Mutex::default(),
             sender: Mutex::new(Some(sender)),
             threads: Mutex::new(threads),
-            lock,
         })
     }
 
@@ -182,16 +182,14 @@ impl Target {
         self.uploads.write_index(1)
     }
 
-    /// Writes an index of the packs that are durable and in none yet, if nobody took away the lock meanwhile: without one, a prune may have
-    /// removed them. Who is interrupted after this need not send them again.
+    /// Writes an index of the packs that are durable and in none yet. Who is interrupted after this need not send them again.
     pub(crate) fn checkpoint(&self) -> Result<()> {
-        self.lock.ensure_held()?;
         self.uploads.write_index(1)
     }
 
     /// Writes a snapshot, if nobody took away the lock meanwhile.
     pub(crate) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<Id> {
-        self.lock.ensure_held()?;
+        self.uploads.lock.ensure_held()?;
         self.repository().save_json(FileType::Snapshot, snapshot)
     }
 
@@ -250,7 +248,8 @@ impl Uploads {
         self.write_index(BLOBS_PER_FILE)
     }
 
-    /// Writes an index object if it would describe at least so many blobs.
+    /// Writes an index object if it would describe at least so many blobs, and if nobody took away the lock meanwhile: without one, a prune may
+    /// have removed the packs, and later backups would rely on what is not there.
     fn write_index(&self, at_least: usize) -> Result<()> {
         let mut unindexed = lock(&self.unindexed);
         let blobs: usize = unindexed.iter().map(|pack| pack.blobs.len()).sum();
@@ -259,6 +258,7 @@ impl Uploads {
         }
         let packs = std::mem::take(&mut *unindexed);
         drop(unindexed);
+        self.lock.ensure_held()?;
         let file = IndexFile {
             supersedes: Vec::new(),
             packs,
