@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::{ONE_OF_EACH, Place, TWO_OF_EACH};
 use jiff::civil::date;
 use jiff::{Span, ToSpan};
-use strongroom_repository::testing::{DirectoryDestination, Restic};
+use strongroom_repository::testing::{DirectoryDestination, Restic, noise};
 use strongroom_repository::{Id, Lock, Repository, Snapshot, Time};
 
 const PASSWORD: &str = "correct horse";
@@ -494,4 +494,42 @@ fn a_backup_that_is_named_is_forgotten_unless_it_is_the_newest_complete_one() {
         "nas: forgot media of backup bbbb222222\n",
         1,
     );
+}
+
+#[test]
+fn what_the_clock_made_is_counted_by_its_own_rule_and_pruning_gives_the_space_back() {
+    let place = Place::new(&keeping(
+        "retention = { last = 1 }\non_demand_retention = {}",
+    ));
+    place.ok(&["init"]);
+    place.write("media/gone", noise(20 << 20, 1));
+    for source in ["media", "notes"] {
+        place.write(&format!("{source}/stays"), source);
+    }
+    place.ok(&["backup", "--scheduled", "--note", "old"]);
+    fs::remove_file(place.path("media/gone")).expect("removed");
+    place.ok(&["backup", "--scheduled"]);
+    place.ok(&["backup"]);
+    assert_eq!(snapshots(&place, "nas"), 3);
+    let ended = place.run(&["forget", "--prune"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains("nas: freed 20."), "{}", ended.stdout);
+    assert!(!ended.stderr.contains("still taken"), "{}", ended.stderr);
+    assert_eq!(snapshots(&place, "nas"), 2);
+    let triggers: Vec<String> = place
+        .json(&["list"])
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|backup| format!("{} {}", backup["trigger"], backup["note"]))
+        .collect();
+    assert_eq!(triggers.len(), 2, "{triggers:?}");
+    for trigger in ["scheduled", "on-demand"] {
+        let expected = format!("\"{trigger}\" null");
+        assert!(triggers.contains(&expected), "{triggers:?}");
+    }
+    let again = place.json(&["forget", "--prune"]);
+    assert_eq!(again["pruned"][0]["freed_bytes"], 0, "{again}");
+    let restic = &Restic::installed()[0];
+    restic.run(&place.path("nas"), PASSWORD, &["check", "--read-data"]);
 }

@@ -87,7 +87,8 @@ fn what_is_not_acted_on_is_said_plainly() {
         "destinations = [\"nas\"]\nschedule = \"0 2 * * *\"\nretention = { daily = 7 }",
     ));
     let warning = "warning: schedule is checked but not acted on by this version\n";
-    let hint = "hint: run `strongroom backup` and `strongroom forget` from cron\n";
+    let hint =
+        "hint: run `strongroom backup --scheduled` and `strongroom forget --prune` from cron\n";
     let checked = place.run(&["config", "check"]);
     assert_eq!(
         (checked.exit, checked.stderr),

@@ -1,4 +1,4 @@
-//! `backup`: an on-demand run of jobs.
+//! `backup`: a run of jobs, now.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
 use crate::render::text::clean;
 use crate::render::{size, time};
+use crate::retention::groups::Trigger;
 use crate::run::backup::{BackupRequest, JobResult, PreparedJob, prepare};
 use crate::run::backups::{Backup, State};
 
@@ -36,6 +37,9 @@ pub struct BackupArgs {
     /// Read only what has changed since the last backup [default]
     #[arg(long, conflicts_with = "full")]
     incremental: bool,
+    /// Made by the clock (cron, a timer), not by hand: the job's `retention` counts it, not `on_demand_retention`
+    #[arg(long)]
+    scheduled: bool,
 }
 
 /// How many names of unreadable files a terminal gets.
@@ -53,7 +57,11 @@ pub fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
         jobs: args.jobs,
         sources: args.sources,
         note: args.note,
-        trigger: "on-demand",
+        trigger: if args.scheduled {
+            Trigger::Scheduled
+        } else {
+            Trigger::OnDemand
+        },
     };
     if request
         .note

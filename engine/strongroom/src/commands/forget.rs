@@ -2,8 +2,10 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use strongroom_repository::prune::{PruneOptions, Pruned};
 use strongroom_repository::{Result, Time};
 
+use super::prune;
 use crate::app::Context;
 use crate::engine::Engine;
 use crate::exit::Exit;
@@ -15,6 +17,8 @@ use crate::render::{size, time};
 use crate::retention::groups::{Decided, Group, Held};
 use crate::run::forget::{AtDestination, ForgetRequest, run as run_forget};
 use crate::run::forget_named::{self, NamedAt, NamedRequest};
+use crate::run::open;
+use crate::run::prune::prune_all;
 
 /// Arguments of `forget`.
 #[derive(Debug, Args)]
@@ -28,6 +32,9 @@ pub struct ForgetArgs {
     /// Show what is kept and why, and forget nothing
     #[arg(long)]
     dry_run: bool,
+    /// Then give back the space at the destinations where this succeeded, as `prune` does
+    #[arg(long, conflicts_with = "dry_run")]
+    prune: bool,
     /// Forget this backup instead, whatever the retention says; may be given several times
     #[arg(long = "backup", value_name = "ID", conflicts_with = "jobs")]
     backups: Vec<String>,
@@ -38,7 +45,7 @@ pub struct ForgetArgs {
 
 /// What a person who forgets to have space again should know.
 const SPACE_IS_TAKEN: &str =
-    "the space that only forgotten backups needed is still taken: `restic prune` frees it";
+    "the space that only forgotten backups needed is still taken: `strongroom prune` frees it";
 
 /// Runs `forget`.
 pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
@@ -54,12 +61,13 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
     };
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let done = run_forget(&engine, &request, &context.progress)?;
+    let succeeded = done.iter().filter(|at| at.error.is_none());
+    let succeeded = succeeded.map(|at| at.destination.clone()).collect();
+    let pruned = prune_after(args.prune, succeeded, &engine, context)?;
     drop(display);
     if context.screen.is_json() {
-        let destinations: Vec<Value> = done.iter().map(to_json).collect();
-        context
-            .screen
-            .json(&json!({"dry_run": request.dry_run, "destinations": destinations}))?;
+        let destinations = done.iter().map(to_json).collect();
+        show_json(request.dry_run, destinations, pruned.as_deref(), context)?;
     } else {
         for at in &done {
             if let Some(held) = &at.held {
@@ -77,13 +85,11 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
         let held = at.held.as_ref().filter(|_| at.is_done);
         held.is_some_and(|held| decided(held).any(|backup| !backup.is_kept()))
     };
-    if done.iter().any(has_forgotten) {
-        context.screen.note(
-            "the space that only forgotten backups needed is still taken: `strongroom prune` frees it",
-        );
-    }
-    if done.iter().any(has_forgotten) {
+    if done.iter().any(has_forgotten) && !args.prune {
         context.screen.note(SPACE_IS_TAKEN);
+    }
+    if let Some(pruned) = &pruned {
+        exit = exit.max(prune::show(pruned, false, context)?);
     }
     Ok(exit)
 }
@@ -97,12 +103,13 @@ fn forget_named(engine: &Engine, args: ForgetArgs, context: &Context) -> Result<
     };
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let done = forget_named::run(engine, &request, &context.progress)?;
+    let succeeded = done.iter().filter(|at| at.error.is_none());
+    let succeeded = succeeded.map(|at| at.destination.clone()).collect();
+    let pruned = prune_after(args.prune, succeeded, engine, context)?;
     drop(display);
     if context.screen.is_json() {
-        let destinations: Vec<Value> = done.iter().map(named_to_json).collect();
-        context
-            .screen
-            .json(&json!({"dry_run": request.dry_run, "destinations": destinations}))?;
+        let destinations = done.iter().map(named_to_json).collect();
+        show_json(request.dry_run, destinations, pruned.as_deref(), context)?;
     } else {
         let verb = match request.dry_run {
             true => "would forget",
@@ -125,13 +132,45 @@ fn forget_named(engine: &Engine, args: ForgetArgs, context: &Context) -> Result<
         exit = Exit::Failed;
     }
     if !request.dry_run
+        && !args.prune
         && done
             .iter()
             .any(|at| at.error.is_none() && !at.found.is_empty())
     {
         context.screen.note(SPACE_IS_TAKEN);
     }
+    if let Some(pruned) = &pruned {
+        exit = exit.max(prune::show(pruned, false, context)?);
+    }
     Ok(exit)
+}
+
+/// Prunes `destinations` if that is wanted.
+fn prune_after(
+    is_wanted: bool,
+    destinations: Vec<String>,
+    engine: &Engine,
+    context: &Context,
+) -> Result<Option<Vec<open::AtDestination<Pruned>>>> {
+    // No name would mean all of them.
+    if !is_wanted || destinations.is_empty() {
+        return Ok(None);
+    }
+    let options = PruneOptions::default();
+    prune_all(engine, &destinations, &options, false, &context.progress).map(Some)
+}
+
+fn show_json(
+    dry_run: bool,
+    destinations: Vec<Value>,
+    pruned: Option<&[open::AtDestination<Pruned>]>,
+    context: &Context,
+) -> Result<()> {
+    let mut document = json!({"dry_run": dry_run, "destinations": destinations});
+    if let Some(pruned) = pruned {
+        document["pruned"] = pruned.iter().map(|it| prune::to_json(it, false)).collect();
+    }
+    context.screen.json(&document)
 }
 
 fn named_to_json(at: &NamedAt) -> Value {

@@ -70,23 +70,34 @@ pub fn run(args: &PruneArgs, context: &Context) -> Result<Exit> {
         context
             .screen
             .json(&json!({"repositories": repositories}))?;
-    } else {
-        for pruned in &pruned {
-            if let Ok(done) = &pruned.result {
-                let text = text(&pruned.destination, done, args.dry_run, context);
+    }
+    show(&pruned, args.dry_run, context)
+}
+
+/// Shows people what was done, and everybody what failed.
+pub(super) fn show(
+    pruned: &[AtDestination<Pruned>],
+    dry_run: bool,
+    context: &Context,
+) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    for pruned in pruned {
+        match &pruned.result {
+            Ok(done) if !context.screen.is_json() => {
+                let text = text(&pruned.destination, done, dry_run, context);
                 context.screen.result(&text)?;
             }
+            Ok(_) => {}
+            Err(error) => {
+                context.screen.error(error);
+                exit = Exit::Failed;
+            }
         }
-    }
-    let mut exit = Exit::Done;
-    for error in pruned.iter().filter_map(|it| it.result.as_ref().err()) {
-        context.screen.error(error);
-        exit = Exit::Failed;
     }
     Ok(exit)
 }
 
-fn to_json(pruned: &AtDestination<Pruned>, dry_run: bool) -> Value {
+pub(super) fn to_json(pruned: &AtDestination<Pruned>, dry_run: bool) -> Value {
     let Pruned {
         figures,
         written_bytes,

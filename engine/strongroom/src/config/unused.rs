@@ -14,6 +14,6 @@ pub fn not_acted_on(config: &Config) -> Option<Error> {
     is_used.then(|| {
         let message = "schedule is checked but not acted on by this version";
         Error::new(ErrorKind::Unsupported, message)
-            .hint("run `strongroom backup` and `strongroom forget` from cron")
+            .hint("run `strongroom backup --scheduled` and `strongroom forget --prune` from cron")
     })
 }

@@ -13,6 +13,7 @@ use super::open::open_all;
 use crate::engine::{
     Engine, PROGRAM, PreparedDestination, PreparedSource, nothing_configured, unknown_name,
 };
+use crate::retention::groups::Trigger;
 
 /// What to back up.
 #[derive(Debug, Clone)]
@@ -25,8 +26,8 @@ pub struct BackupRequest {
     pub note: Option<String>,
     /// What is asked for. The first backup of a source is full in any case.
     pub kind: Kind,
-    /// `scheduled` or `on-demand`.
-    pub trigger: &'static str,
+    /// Who asked for it.
+    pub trigger: Trigger,
 }
 
 /// A job that is ready to run.
@@ -141,7 +142,7 @@ fn run_into(
     let run = RunInfo {
         run: id::generate()?,
         job: job.name,
-        trigger: request.trigger.to_owned(),
+        trigger: request.trigger.as_str().to_owned(),
         note: request.note.clone(),
         sources: job.sources.len(),
         program: PROGRAM.to_owned(),
