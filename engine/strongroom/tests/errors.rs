@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ONE_OF_EACH, Place};
+use common::{ONE_OF_EACH, Place, files, two_of_each};
 use strongroom_repository::Id;
 
 /// Runs the program with a configuration and compares its exit code and all that it says.
@@ -561,4 +561,130 @@ fn a_check_that_failed_does_not_end_as_if_all_was_well() {
         ended.stderr
     );
     assert!(ended.stdout.contains("problem"), "{}", ended.stdout);
+}
+
+/// The id of the only backup.
+fn only_id(place: &Place) -> String {
+    let listed = place.json(&["list"]);
+    listed[0]["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_path_that_no_source_has_points_at_those_that_there_are() {
+    let place = backed_up();
+    let id = only_id(&place);
+    let stderr = format!(
+        "error: no 'nowhere' in backup {id}\n\
+         hint: paths are relative to the source: `strongroom ls --recursive {id}` shows them all"
+    );
+    for args in [
+        ["ls", "latest", "nowhere", "--long"],
+        ["cat", "latest", "nowhere", "--source=media"],
+        ["show", "latest", "--files", "--path=nowhere"],
+    ] {
+        check_in(&place, &args, 1, &stderr);
+    }
+    check_in(
+        &place,
+        &["diff", "latest", &id, "--path", "nowhere"],
+        1,
+        &format!(
+            "error: no 'nowhere' in backup {id} or {id}\n\
+             hint: paths are relative to the source: leave out --path to compare everything"
+        ),
+    );
+}
+
+#[test]
+fn what_has_no_content_or_too_much_of_it_is_not_printed() {
+    let place = two_of_each();
+    place.write("notes/a.txt", "another a");
+    std::os::unix::fs::symlink("a.txt", place.path("media/link")).expect("linked");
+    place.ok(&["backup"]);
+    let id = only_id(&place);
+    let check_cat =
+        |path: &str, stderr: &str| check_in(&place, &["cat", "latest", path], 2, stderr);
+    for (path, what) in [("deep", "a folder"), ("link", "a symbolic link")] {
+        check_cat(
+            path,
+            &format!(
+                "error: '{path}' is {what}, not a file with content\n\
+                 hint: `strongroom ls --long {id} '{path}'` shows it"
+            ),
+        );
+    }
+    check_cat(
+        "a.txt",
+        "error: 'a.txt' is in 2 sources of this backup\n\
+         hint: choose with --source: media, notes",
+    );
+    assert_eq!(
+        place.ok(&["cat", "latest", "a.txt", "--source", "notes"]),
+        "another a"
+    );
+}
+
+#[test]
+fn a_pattern_that_means_nothing_is_explained() {
+    let place = backed_up();
+    for (pattern, reason) in [
+        ("[", "has a [ without its ]"),
+        ("", "names nothing"),
+        ("a\\", "ends in a backslash"),
+    ] {
+        let shown = pattern.escape_debug();
+        check_in(
+            &place,
+            &["find", pattern],
+            2,
+            &format!(
+                "error: the pattern '{shown}' {reason}\n\
+                 hint: write '*.jpg' for names, 'photos/**/*.jpg' for paths; a backslash makes the next character literal"
+            ),
+        );
+    }
+    check_in(
+        &place,
+        &["find", "*", "--job", "nightli"],
+        2,
+        "error: there is no job 'nightli'\nhint: did you mean 'nightly'?",
+    );
+}
+
+#[test]
+fn what_cannot_be_copied_or_unlocked_is_refused() {
+    let place = two_of_each();
+    place.ok(&["backup", "--source", "media"]);
+    for (args, exit, stderr) in [
+        (
+            &["copy", "nas", "nas"][..],
+            2,
+            "error: nas cannot be copied to itself\nhint: name another destination as the second one",
+        ),
+        (
+            &["copy", "nas", "offsit"],
+            2,
+            "error: there is no destination 'offsit'\nhint: did you mean 'offsite'?",
+        ),
+        (
+            &["copy", "nas", "offsite", "--job", "nightli"],
+            2,
+            "error: there is no job 'nightli'\nhint: did you mean 'nightly'?",
+        ),
+        (
+            &["copy", "nas", "offsite", "zzzzzz"],
+            1,
+            "error: destination nas: there is no backup 'zzzzzz'\n\
+             hint: `strongroom list` shows which destination has which backup",
+        ),
+        (
+            &["unlock", "nsa"],
+            2,
+            "error: there is no destination 'nsa'\nhint: did you mean 'nas'?",
+        ),
+    ] {
+        let before = files(&place.path("offsite"));
+        check_in(&place, args, exit, stderr);
+        assert_eq!(files(&place.path("offsite")), before, "{args:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use common::{ONE_OF_EACH, Place, TWO_OF_EACH, files};
-use serde_json::json;
+use serde_json::{Value, json};
 use strongroom_repository::testing::{Restic, assert_same_files, noise};
 
 const PASSWORD: &str = "correct horse";
@@ -54,11 +54,6 @@ fn objects(folder: &Path) -> Vec<String> {
 #[test]
 fn a_destination_is_brought_up_to_another() {
     let place = one_behind();
-    let planned = place.json(&["copy", "nas", "offsite", "--dry-run"]);
-    assert_eq!(planned["copied"].as_array().map(Vec::len), Some(3));
-    assert_eq!(planned["copied"][0]["copy"], json!(null));
-    assert!(objects(&place.path("offsite/snapshots")).is_empty());
-
     let text = place.ok(&["copy", "nas", "offsite", "latest"]);
     assert!(text.contains("media") && !text.contains("notes"), "{text}");
     assert!(
@@ -90,38 +85,39 @@ fn a_destination_is_brought_up_to_another() {
 }
 
 #[test]
-fn what_cannot_be_copied_is_refused() {
+fn a_dry_run_shows_what_copy_then_does_and_touches_nothing() {
     let place = one_behind();
-    let check = |args: &[&str], exit: i32, stderr: &str| {
-        let ended = place.run(args);
-        assert_eq!(
-            (ended.exit, ended.stderr.as_str()),
-            (exit, stderr),
-            "{args:?}"
-        );
-        assert!(objects(&place.path("offsite/snapshots")).is_empty());
+    let before = files(&place.path("offsite"));
+    let text = place.ok(&["copy", "nas", "offsite", "--dry-run"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    assert!(lines[0].starts_with("BACKUP"), "{text}");
+    assert!(
+        lines[1..4]
+            .iter()
+            .all(|line| line.ends_with("would be copied")),
+        "{text}"
+    );
+    assert!(lines[4].starts_with("would copy 3 snapshots: "), "{text}");
+    let planned = place.json(&["copy", "nas", "offsite", "--dry-run"]);
+    assert_eq!(
+        (&planned["dry_run"], &planned["stored_bytes"]),
+        (&json!(true), &json!(0))
+    );
+    assert_eq!(files(&place.path("offsite")), before);
+
+    let done = place.json(&["copy", "nas", "offsite"]);
+    assert_eq!(done["dry_run"], false);
+    for key in ["blobs", "bytes", "packs", "whole_packs", "present"] {
+        assert_eq!(done[key], planned[key], "{key}");
+    }
+    let stored = done["stored_bytes"].as_u64().expect("a number");
+    assert!(stored > 40_000_000, "{stored}");
+    let snapshots = |report: &Value| -> Vec<Value> {
+        let copied = report["copied"].as_array().expect("a list").iter();
+        copied.map(|copied| copied["snapshot"].clone()).collect()
     };
-    check(
-        &["copy", "nas", "nas"],
-        2,
-        "error: nas cannot be copied to itself\nhint: name another destination as the second one\n",
-    );
-    check(
-        &["copy", "nas", "offsit"],
-        2,
-        "error: there is no destination 'offsit'\nhint: did you mean 'offsite'?\n",
-    );
-    check(
-        &["copy", "nas", "offsite", "--job", "nightli"],
-        2,
-        "error: there is no job 'nightli'\nhint: did you mean 'nightly'?\n",
-    );
-    check(
-        &["copy", "nas", "offsite", "zzzzzz"],
-        1,
-        "error: destination nas: there is no backup 'zzzzzz'\n\
-         hint: `strongroom list` shows which destination has which backup\n",
-    );
+    assert_eq!(snapshots(&done), snapshots(&planned));
 }
 
 #[test]
@@ -270,7 +266,14 @@ fn all_locks_are_removed_with_a_warning() {
     wait_until(&mut waiting, || {
         !objects(&place.path("nas/locks")).is_empty()
     });
-    assert!(place.ok(&["unlock"]).contains("left"));
+    let left = place.json(&["unlock"]);
+    let lock = &left["destinations"][0]["locks"][0];
+    let id = objects(&place.path("nas/locks"));
+    let expected = json!({
+        "id": id[0], "lock": lock["lock"], "error": null, "holder": "alive", "removed": false,
+    });
+    assert_eq!(lock, &expected);
+    assert_eq!(lock["lock"]["pid"], waiting.id());
     let ended = place.run(&["unlock", "--all"]);
     assert_eq!(ended.exit, 0);
     assert!(
@@ -290,6 +293,9 @@ fn all_locks_are_removed_with_a_warning() {
         "{}",
         ended.stderr
     );
+    assert_eq!(objects(&place.path("nas/locks")), [""; 0]);
+    let none = json!({"destinations": [{"destination": "nas", "locks": []}]});
+    assert_eq!(place.json(&["unlock", "--all"]), none);
     waiting.kill().expect("killed");
     waiting.wait().expect("waited");
 }

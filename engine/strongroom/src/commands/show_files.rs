@@ -24,8 +24,11 @@ pub fn list_files(
     for source in sources {
         // What was printed cannot be taken back, so a copy that turns out to be damaged ends it.
         let (reading, ()) = survey.read(source, &context.progress, |_| Ok(()))?;
-        if form.has_headings(sources) {
+        // A source in which nothing was asked for is left out, an empty one is not.
+        let mut needs_heading = form.has_headings(sources);
+        if needs_heading && paths.is_empty() {
             out.heading(&source.source);
+            needs_heading = false;
         }
         let contents = &reading.contents;
         for found in contents.walk_selected(contents.root().clone(), &selection) {
@@ -34,6 +37,9 @@ pub fn list_files(
             missing.retain(|path| path.as_bytes() != found.path);
             // The directories on the way to what is selected are not asked for.
             if !found.path.is_empty() && selection.includes(&found.path) {
+                if std::mem::take(&mut needs_heading) {
+                    out.heading(&source.source);
+                }
                 out.entry(
                     |out| form.line(&found, &out.zone),
                     || to_json(&source.source, &found),
@@ -50,9 +56,8 @@ pub fn list_files(
 
 /// What was asked for is in none of the sources.
 pub fn no_such_path(path: &str, backup: &Backup) -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        format!("no '{path}' in backup {}", backup.short_id()),
-    )
-    .hint("paths are relative to the source: leave out --path to see them all")
+    let id = backup.short_id();
+    Error::new(ErrorKind::NotFound, format!("no '{path}' in backup {id}")).hint(format!(
+        "paths are relative to the source: `strongroom ls --recursive {id}` shows them all"
+    ))
 }
