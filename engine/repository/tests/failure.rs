@@ -419,6 +419,26 @@ fn a_run_may_have_many_sources() {
     fixture.restic(&Restic::installed()[0], &["check", "--read-data"]);
 }
 
+/// Workers that wait for more hold packs of which one is full and one was begun. What is left must be enough for trees and manifests.
+#[test]
+fn packs_that_wait_to_be_proven_leave_room_for_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for number in 0..8 {
+        let file = folder.path().join(format!("film {number}"));
+        fs::write(file, noise(17 << 20, number)).expect("written");
+    }
+    for _ in 0..3 {
+        let destination = Arc::new(MemoryDestination::new("nas").with_parallelism(1));
+        let options = InitOptions {
+            password: PASSWORD,
+            ..InitOptions::default()
+        };
+        let repository = Repository::init(destination, options).expect("made");
+        let mut source = Folder::new(folder.path());
+        backup_to(vec![Arc::new(repository)], &mut source, Kind::Full).expect("a backup");
+    }
+}
+
 #[test]
 fn a_missing_folder_is_named() {
     let fixture = Fixture::new();

@@ -16,8 +16,8 @@ use strongroom_repository::{
     Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
 };
 
-/// Somebody else removes all locks as soon as the first pack is stored.
-struct Thief(Arc<MemoryDestination>);
+/// Somebody else removes all objects of a kind as soon as the first pack is stored.
+struct Thief(Arc<MemoryDestination>, &'static str);
 
 impl Destination for Thief {
     fn name(&self) -> &str {
@@ -31,7 +31,7 @@ impl Destination for Thief {
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
         if key.starts_with("data/") {
             for key in self.0.keys() {
-                if key.starts_with("locks/") {
+                if key.starts_with(self.1) {
                     self.0.set_object(&key, None);
                 }
             }
@@ -68,7 +68,8 @@ fn repository() -> (Arc<MemoryDestination>, Arc<Repository>) {
 
 fn check(run: impl Fn(Arc<Repository>) -> Result<(), Error>) {
     let (destination, repository) = repository();
-    let watched = Repository::open(Arc::new(Thief(destination)), PASSWORD).expect("opens");
+    let watched =
+        Repository::open(Arc::new(Thief(destination, "locks/")), PASSWORD).expect("opens");
     let error = run(Arc::new(watched)).expect_err("the lock is lost");
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert_eq!(
@@ -120,4 +121,29 @@ fn a_copy_that_lost_its_lock_writes_neither_index_nor_snapshot() {
         };
         copy(&from, &to, &all, &Arc::new(Progress::default())).map(|_| ())
     });
+}
+
+/// A prune that began before our lock was there may be over before we look for it.
+#[test]
+fn a_backup_whose_index_was_replaced_writes_no_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (destination, repository) = repository();
+    let back_up = |repository: Arc<Repository>, seed| {
+        fs::write(folder.path().join("file"), noise(1 << 20, seed)).expect("written");
+        let mut source = Folder::new(folder.path());
+        backup_to(vec![repository], &mut source, Kind::Full)
+    };
+    back_up(repository.clone(), 1).expect("a backup");
+    let watched = Thief(destination, "index/");
+    let watched = Repository::open(Arc::new(watched), PASSWORD).expect("opens");
+    let error = back_up(Arc::new(watched), 2).expect_err("the index is gone");
+    assert_eq!(
+        error.message(),
+        "the index of repository nas was replaced while it was read"
+    );
+    for file_type in [FileType::Index, FileType::Snapshot] {
+        let expected = usize::from(file_type == FileType::Snapshot);
+        let found = repository.list(file_type).expect("listed");
+        assert_eq!(found.len(), expected, "{file_type:?}");
+    }
 }

@@ -90,7 +90,7 @@ impl Storer {
         Ok(())
     }
 
-    /// Stores one blob and returns its id, as [`store_batch`](Self::store_batch) does.
+    /// Stores one blob and returns its id, as [`store_batch`](Self::store_batch) does. Data only where no batch is in hand.
     pub(crate) fn store(
         &mut self,
         blob_type: BlobType,
@@ -100,7 +100,10 @@ impl Storer {
         let id = Id::of(content);
         if self.store_missing(blob_type, id, content, stats)? {
             ensure_proven(Id::of(content), id)?;
-            self.send_full_packs();
+            // A tree may end a file in the middle of a batch, whose blobs are not proven yet.
+            if blob_type == BlobType::Data {
+                self.send_full_packs();
+            }
         }
         Ok(id)
     }

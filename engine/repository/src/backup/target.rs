@@ -1,7 +1,7 @@
 //! One destination of a run: what it holds, the packs on their way to it, and its commit.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -29,7 +29,6 @@ const MAX_UPLOADS: usize = 4;
 /// A repository that a run writes to.
 pub(crate) struct Target {
     uploads: Arc<Uploads>,
-    index: Arc<Index>,
     claimed: Mutex<HashSet<(BlobType, Id)>>,
     tree_pack: Mutex<Option<PackBuilder>>,
     partial: Mutex<Vec<PackBuilder>>,
@@ -41,6 +40,9 @@ pub(crate) struct Target {
 struct Uploads {
     repository: Arc<Repository>,
     lock: Lock,
+    index: Arc<Index>,
+    /// Whether the index was still there when nobody could replace it any more.
+    has_index: AtomicBool,
     buffers: Arc<Pool>,
     /// Packs that are durable and in no index object yet.
     unindexed: Mutex<Vec<IndexPack>>,
@@ -63,11 +65,14 @@ impl Target {
         progress: &Arc<Progress>,
     ) -> Result<Self> {
         let threads = repository.destination().parallelism().clamp(1, MAX_UPLOADS);
-        // A pack for each worker, one of trees, one of manifests; the others are on their way.
-        let buffers = worker_count() + 2 + threads.min(3);
+        // Two packs for each worker, of which one may be full and wait for its blobs to be proven, one of trees, one of manifests; the others are
+        // on their way.
+        let buffers = 2 * worker_count() + 2 + threads.min(3);
         let uploads = Arc::new(Uploads {
             repository,
             lock,
+            index,
+            has_index: AtomicBool::new(false),
             buffers: Pool::new(buffers, TARGET_SIZE + MAX_SIZE),
             unindexed: Mutex::default(),
             failure: Failure::default(),
@@ -82,7 +87,6 @@ impl Target {
             .collect::<Result<_>>()?;
         Ok(Self {
             uploads,
-            index,
             claimed: Mutex::default(),
             tree_pack: Mutex::default(),
             partial: Mutex::default(),
@@ -96,12 +100,12 @@ impl Target {
     }
 
     pub(crate) fn index(&self) -> &Arc<Index> {
-        &self.index
+        &self.uploads.index
     }
 
     /// Whether the blob is there or on its way.
     pub(crate) fn holds(&self, blob_type: BlobType, id: &Id) -> bool {
-        self.index.contains(blob_type, id) || lock(&self.claimed).contains(&(blob_type, *id))
+        self.index().contains(blob_type, id) || lock(&self.claimed).contains(&(blob_type, *id))
     }
 
     /// Nothing more is sent here; the other targets go on.
@@ -122,7 +126,7 @@ impl Target {
     /// True for exactly one caller where the blob is missing: that one has to store it. Never true once the target has failed.
     pub(crate) fn claim(&self, blob_type: BlobType, id: &Id) -> bool {
         !self.has_failed()
-            && !self.index.contains(blob_type, id)
+            && !self.index().contains(blob_type, id)
             && lock(&self.claimed).insert((blob_type, *id))
     }
 
@@ -138,7 +142,15 @@ impl Target {
     ) -> Result<T> {
         let mut slot = lock(&self.tree_pack);
         let pack = slot.get_or_insert_with(|| PackBuilder::new(self.pack_buffer()));
-        let result = add(pack)?;
+        let result = match add(pack) {
+            Ok(result) => result,
+            Err(error) => {
+                // What was added last may be wrong: no other thread may send it.
+                self.give_up(error.clone());
+                *slot = None;
+                return Err(error);
+            }
+        };
         let full = if pack.is_full() { slot.take() } else { None };
         drop(slot);
         match full {
@@ -189,7 +201,7 @@ impl Target {
 
     /// Writes a snapshot, if nobody took away the lock meanwhile.
     pub(crate) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<Id> {
-        self.uploads.lock.ensure_held()?;
+        self.uploads.ensure_relied_on()?;
         self.repository().save_json(FileType::Snapshot, snapshot)
     }
 
@@ -248,6 +260,28 @@ impl Uploads {
         self.write_index(BLOBS_PER_FILE)
     }
 
+    /// Fails where what the run relies on may be gone: without the lock, or, looked at once, where an index object that was loaded is no more. A
+    /// prune that saw no lock because ours was still on its way may have ended before we looked for others, and has written another index.
+    fn ensure_relied_on(&self) -> Result<()> {
+        self.lock.ensure_held()?;
+        if self.has_index.load(Relaxed) {
+            return Ok(());
+        }
+        let there = self.repository.list(FileType::Index)?;
+        let there: HashSet<Id> = there.into_iter().map(|(id, _)| id).collect();
+        if !self.index.files().iter().all(|id| there.contains(id)) {
+            let message = format!(
+                "the index of repository {} was replaced while it was read",
+                self.repository.name()
+            );
+            return Err(Error::new(ErrorKind::Failed, message).hint(
+                "somebody pruned it at the same moment; nothing was made to count: run it again",
+            ));
+        }
+        self.has_index.store(true, Relaxed);
+        Ok(())
+    }
+
     /// Writes an index object if it would describe at least so many blobs, and if nobody took away the lock meanwhile: without one, a prune may
     /// have removed the packs, and later backups would rely on what is not there.
     fn write_index(&self, at_least: usize) -> Result<()> {
@@ -258,7 +292,7 @@ impl Uploads {
         }
         let packs = std::mem::take(&mut *unindexed);
         drop(unindexed);
-        self.lock.ensure_held()?;
+        self.ensure_relied_on()?;
         let file = IndexFile {
             supersedes: Vec::new(),
             packs,

@@ -80,6 +80,7 @@ impl Fault {
 /// A destination in memory.
 pub struct MemoryDestination {
     name: String,
+    parallelism: usize,
     state: Mutex<State>,
 }
 
@@ -96,8 +97,16 @@ impl MemoryDestination {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            parallelism: 4,
             state: Mutex::default(),
         }
+    }
+
+    /// One that takes so many calls at once.
+    #[must_use]
+    pub fn with_parallelism(mut self, calls: usize) -> Self {
+        self.parallelism = calls;
+        self
     }
 
     /// From now on, makes calls fail. Several faults are asked in turn; the first that matches counts.
@@ -231,7 +240,7 @@ impl Destination for MemoryDestination {
     }
 
     fn parallelism(&self) -> usize {
-        4
+        self.parallelism
     }
 
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
