@@ -119,10 +119,11 @@ fn folder(
         title,
         about: vec![
             format!(
-                "{} files, {:.2} GB, {}, in the page cache; encrypted, zstd level 3; {}.",
+                "{} files, {:.2} GB, {}, in the page cache; encrypted, compressed with zstd ({}); {}.",
                 dataset.files,
                 dataset.bytes as f64 / 1e9,
                 content.about(),
+                peers::ZSTD,
                 place.description
             ),
             machine_and_rounds(options.rounds),

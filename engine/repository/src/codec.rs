@@ -115,7 +115,7 @@ pub(crate) fn faulty_machine(error: Error) -> Error {
     error.hint("memory or CPU of this machine may be faulty: run a memory test")
 }
 
-fn compressor() -> Result<Compressor<'static>> {
+pub(crate) fn compressor() -> Result<Compressor<'static>> {
     let cannot_start = |error| Error::io("cannot start zstd", error);
     let mut compressor = Compressor::new(LEVEL).map_err(cannot_start)?;
     for parameter in PARAMETERS {

@@ -96,7 +96,6 @@ impl Hasher {
 }
 
 /// The ids of `messages`, in their order.
-#[allow(dead_code, reason = "restores follow")]
 pub(crate) fn ids_of<'m>(messages: impl IntoIterator<Item = &'m [u8]>) -> Vec<Id> {
     let messages: Vec<&[u8]> = messages.into_iter().collect();
     let mut hashers = vec![Hasher::default(); messages.len()];

@@ -48,8 +48,9 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<Results> {
         title: "Backing up a stream",
         about: vec![
             format!(
-                "A dump of {:.2} GB from standard input; then once more, 1 % of its rows changed; encrypted, zstd level 3; {}.",
+                "A dump of {:.2} GB from standard input; then once more, 1 % of its rows changed; encrypted, compressed with zstd ({}); {}.",
                 dumps.bytes as f64 / 1e9,
+                peers::ZSTD,
                 place.description
             ),
             machine_and_rounds(options.rounds),

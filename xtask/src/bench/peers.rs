@@ -1,7 +1,7 @@
 //! The programs that are measured, and how each is asked for the same things.
 //!
-//! In: what is installed. Out: a command for each phase of a round. Every tool encrypts, compresses with zstd at level 3 or what it calls that,
-//! keeps its cache in the round's own folder, and otherwise runs with its defaults.
+//! In: what is installed. Out: a command for each phase of a round. Every tool encrypts, compresses with zstd as [`ZSTD`] says, keeps its cache in
+//! the round's own folder, and otherwise runs with its defaults.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,9 @@ use crate::process;
 use crate::workspace::{Workspace, make_folder};
 
 const PASSWORD: &str = "benchmark";
+
+/// How hard each tool tries to compress. What comes of it is the size of the repository, which the tables of backups show.
+pub(crate) const ZSTD: &str = "strongroom: its fast strategy between levels 1 and 2; restic: its default; rustic, borg: level 3";
 
 /// What a tool is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,7 +91,7 @@ impl Place {
         self.work.join("repository")
     }
 
-    /// Where a tool's output of `phase` is kept until the round ends.
+    /// Where the output of the tool's latest phase is; the next one overwrites it.
     pub(crate) fn log(&self) -> PathBuf {
         self.work.join("log")
     }

@@ -7,6 +7,7 @@
 )]
 
 mod index;
+mod limits;
 mod random;
 mod session;
 mod stages;

@@ -1,146 +1,153 @@
-//! What each stage of a backup costs by itself, on one core, beside what the machine allows for it.
+//! What each stage of a backup and of a restore costs by itself, on one core, as the engine does it, beside what the machine allows for it.
 //!
-//! In: a folder for a file. Out: for each stage its processor seconds per GB, and those of its limit: the same bytes through the primitive
-//! alone, or through memory where there is no primitive.
+//! In: a folder for a file. Out: for each stage its processor seconds per GB of plain bytes, and those of its limit.
 
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use strongroom_repository::chunker::{Chunker, MAX_SIZE};
 use strongroom_repository::crypto::MasterKey;
+use strongroom_repository::pack::FinishedPack;
 use strongroom_repository::testing::noise;
-use strongroom_repository::{Error, Id, Polynomial, Result};
+use strongroom_repository::testing::stages::{Stages, ids_of};
+use strongroom_repository::{Error, Polynomial, Result};
+
+use crate::limits;
 
 /// As much as is worked on at once.
-const CHUNK: usize = 1 << 20;
+pub(crate) const CHUNK: usize = 1 << 20;
 /// Enough for a stage to take a good part of a second.
-const CHUNKS: usize = 256;
+pub(crate) const CHUNKS: usize = 256;
+/// Those of them that differ.
+const DISTINCT: usize = 64;
+/// Chunks in a pack, and in what is read or hashed at once.
+const AT_ONCE: usize = 16;
 
 /// Measures every stage.
 pub(crate) fn measure(folder: &Path) -> Result<()> {
-    let noise = noise(64 * CHUNK, 1);
-    let text = dump(64 * CHUNK);
-    let mut copy = vec![0; CHUNK];
-    let mut memory = || {
-        each(&noise, |chunk| {
-            copy.copy_from_slice(chunk);
-            black_box(&mut copy);
-        })
-    };
+    let noise = noise(DISTINCT * CHUNK, 1);
+    let text = dump(DISTINCT * CHUNK);
+    // Once for pages and clocks, and not counted.
+    limits::memory(&noise);
+    files(folder, &noise)?;
+    cut_and_hash(&noise);
+    encode(&noise, &text)?;
+    decode(&noise, &text)
+}
 
+/// A file is written and read; it stays in the page cache.
+fn files(folder: &Path, noise: &[u8]) -> Result<()> {
     let path = folder.join("stage");
     let failed = |error| Error::io(path.display(), error);
-    let read = || -> Result<f64> {
-        let mut buffer = vec![0; 8 * CHUNK];
-        let started = processor_seconds();
-        for _ in 0..CHUNKS / 64 {
-            let mut file = File::open(&path).map_err(failed)?;
-            while file.read(&mut buffer).map_err(failed)? > 0 {}
-        }
-        Ok((processor_seconds() - started) / per_gb())
-    };
-    let write = || -> Result<f64> {
-        let started = processor_seconds();
-        for _ in 0..CHUNKS / 64 {
-            let mut file = File::create(&path).map_err(failed)?;
-            for pack in noise.chunks(16 * CHUNK) {
-                file.write_all(pack).map_err(failed)?;
+    let write = || -> std::io::Result<()> {
+        for _ in 0..CHUNKS / DISTINCT {
+            let mut file = File::create(&path)?;
+            for pack in noise.chunks(AT_ONCE * CHUNK) {
+                file.write_all(pack)?;
             }
-            file.sync_data().map_err(failed)?;
+            file.sync_data()?;
         }
-        Ok((processor_seconds() - started) / per_gb())
+        Ok(())
     };
+    let mut buffer = vec![0; AT_ONCE * CHUNK];
+    let mut read = || -> std::io::Result<()> {
+        for _ in 0..CHUNKS / DISTINCT {
+            let mut file = File::open(&path)?;
+            while file.read(&mut buffer)? > 0 {}
+        }
+        Ok(())
+    };
+    write().and_then(|()| read()).map_err(failed)?;
+    let written = try_seconds_per_gb(write).map_err(failed)?;
+    stage("write", written, limits::memory(noise));
+    let read = try_seconds_per_gb(read).map_err(failed)?;
+    stage("read", read, limits::memory(noise));
+    fs::remove_file(&path).map_err(failed)
+}
 
-    // Once for pages and clocks, and not counted.
-    memory();
-    write()?;
-    stage("write", write()?, "memory", memory());
-    stage("read", read()?, "memory", memory());
-    fs::remove_file(&path).map_err(failed)?;
-
+fn cut_and_hash(noise: &[u8]) {
     let chunker = Chunker::new(Polynomial::random());
     let cut = seconds_per_gb(|| {
-        for _ in 0..CHUNKS / 64 {
-            let mut rest = noise.as_slice();
+        for _ in 0..CHUNKS / DISTINCT {
+            let mut rest = noise;
             while let Some(length) = chunker.cut(rest.get(..MAX_SIZE).unwrap_or(rest)) {
                 rest = rest.get(length..).unwrap_or_default();
             }
         }
     });
-    stage("cut", cut, "memory", memory());
-    let sha2 = each(&noise, |chunk| {
-        black_box(Sha256::digest(chunk));
-    });
-    let id = each(&noise, |chunk| {
-        black_box(Id::of(chunk));
-    });
-    stage("hash", id, "sha2", sha2);
-
-    for (name, content) in [("compress_noise", &noise), ("compress_dump", &text)] {
-        let seconds = compress(content, 3)?;
-        let limit = compress(content, 1)?;
-        stage(name, seconds, "zstd_level_1", limit);
-    }
-    let mut compressor = zstd::bulk::Compressor::new(3).map_err(zstd_failed)?;
-    let compressed: Vec<(Vec<u8>, usize)> = text
-        .chunks(CHUNK)
-        .map(|chunk| {
-            Ok((
-                compressor.compress(chunk).map_err(zstd_failed)?,
-                chunk.len(),
-            ))
-        })
-        .collect::<Result<_>>()?;
-    let mut decompressor = zstd::bulk::Decompressor::new().map_err(zstd_failed)?;
-    let decompress = seconds_per_gb(|| {
-        for (bytes, length) in (0..CHUNKS / 64).flat_map(|_| &compressed) {
-            black_box(decompressor.decompress(bytes, *length).ok());
+    stage("cut", cut, limits::memory(noise));
+    let chunks: Vec<&[u8]> = noise.chunks_exact(CHUNK).collect();
+    let hash = seconds_per_gb(|| {
+        for chunks in (0..CHUNKS / DISTINCT).flat_map(|_| chunks.chunks(AT_ONCE)) {
+            black_box(ids_of(chunks));
         }
     });
-    stage("decompress_dump", decompress, "memory", memory());
+    stage("hash", hash, limits::sha256());
+}
 
+fn encode(noise: &[u8], text: &[u8]) -> Result<()> {
+    let mut stages = Stages::new()?;
+    for (name, content) in [("compress_noise", noise), ("compress_dump", text)] {
+        let mut result = Ok(());
+        let seconds = each(content, |chunk| {
+            result = result.clone().and_then(|()| stages.compress(chunk));
+        });
+        result?;
+        stage(name, seconds, limits::compress(content)?);
+    }
     let key = MasterKey::generate();
     let mut sealed = Vec::new();
-    let seal = each(&noise, |chunk| {
+    let seal = each(noise, |chunk| {
         sealed.clear();
         key.seal_into(chunk, &mut sealed);
         black_box(&mut sealed);
     });
-    stage("seal", seal, "memory", memory());
-    let mut opened = Vec::new();
-    let open = each(&noise, |_| {
-        black_box(key.open_into(&sealed, &mut opened).is_ok());
+    stage("seal", seal, limits::cipher());
+    let last = noise.chunks_exact(CHUNK).next_back().unwrap_or_default();
+    key.expect_opens_to(&sealed, last)?;
+    let prove = each(noise, |_| {
+        black_box(key.expect_opens_to(&sealed, last).is_ok());
     });
-    stage("open", open, "memory", memory());
-    let verify = each(&noise, |_| {
-        black_box(key.open_into(&sealed, &mut opened).is_ok());
-        black_box(Id::of(&opened));
-    });
-    stage("verify", verify, "memory", memory());
+    stage("prove", prove, limits::cipher());
     Ok(())
 }
 
-fn stage(name: &str, seconds: f64, limit: &str, limit_seconds: f64) {
-    println!("{name} {seconds} {limit} {limit_seconds}");
+fn decode(noise: &[u8], text: &[u8]) -> Result<()> {
+    let key = MasterKey::generate();
+    let mut stages = Stages::new()?;
+    let (decompress, left) = limits::decompress(text)?;
+    for (name, content, unpack, sealed) in [
+        ("decode_noise", noise, 0.0, 1.0),
+        ("decode_dump", text, decompress, left),
+    ] {
+        let chunks: Vec<&[u8]> = content.chunks_exact(CHUNK).collect();
+        let packs: Vec<FinishedPack> = chunks
+            .chunks(AT_ONCE)
+            .map(|chunks| stages.pack(&key, chunks))
+            .collect::<Result<_>>()?;
+        // Once for its buffers.
+        packs
+            .iter()
+            .try_for_each(|pack| stages.decode(&key, pack))?;
+        let seconds = try_seconds_per_gb(|| {
+            (0..CHUNKS / DISTINCT)
+                .flat_map(|_| &packs)
+                .try_for_each(|pack| stages.decode(&key, pack))
+        })?;
+        let limit = limits::cipher() * sealed + unpack + limits::sha256();
+        stage(name, seconds, limit);
+    }
+    Ok(())
 }
 
-fn compress(content: &[u8], level: i32) -> Result<f64> {
-    let mut compressor = zstd::bulk::Compressor::new(level).map_err(zstd_failed)?;
-    let mut buffer = vec![0; zstd::zstd_safe::compress_bound(CHUNK)];
-    Ok(each(content, |chunk| {
-        black_box(compressor.compress_to_buffer(chunk, &mut buffer).ok());
-    }))
-}
-
-fn zstd_failed(error: std::io::Error) -> Error {
-    Error::io("zstd", error)
+fn stage(name: &str, seconds: f64, limit_seconds: f64) {
+    println!("{name} {seconds} {limit_seconds}");
 }
 
 /// Has `work` done for [`CHUNKS`] chunks of `content`, over and over; out come processor seconds per GB.
-fn each(content: &[u8], mut work: impl FnMut(&[u8])) -> f64 {
+pub(crate) fn each(content: &[u8], mut work: impl FnMut(&[u8])) -> f64 {
     seconds_per_gb(|| {
         content
             .chunks_exact(CHUNK)
@@ -150,10 +157,18 @@ fn each(content: &[u8], mut work: impl FnMut(&[u8])) -> f64 {
     })
 }
 
-fn seconds_per_gb(work: impl FnOnce()) -> f64 {
+pub(crate) fn seconds_per_gb(work: impl FnOnce()) -> f64 {
     let started = processor_seconds();
     work();
     (processor_seconds() - started) / per_gb()
+}
+
+fn try_seconds_per_gb<E>(
+    work: impl FnOnce() -> std::result::Result<(), E>,
+) -> std::result::Result<f64, E> {
+    let mut result = Ok(());
+    let seconds = seconds_per_gb(|| result = work());
+    result.map(|()| seconds)
 }
 
 /// GB in all chunks.
