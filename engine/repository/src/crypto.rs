@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub const OVERHEAD: usize = IV_SIZE + MAC_SIZE;
 
 /// Bytes of the IV at the head of everything sealed.
-pub const IV_SIZE: usize = 16;
+const IV_SIZE: usize = 16;
 
 const MAC_SIZE: usize = 16;
 const MAC_BLOCK: usize = 16;

@@ -123,11 +123,6 @@ impl PackBuilder {
         (&mut self.hasher, bytes)
     }
 
-    /// Bytes so far.
-    pub fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
     /// Ends the pack with its list.
     pub fn finish(mut self, key: &MasterKey) -> Result<FinishedPack> {
         let start = self.buffer.len();
