@@ -206,24 +206,7 @@ fn the_handbook_shows(shown: &str) {
 
 #[test]
 fn each_destination_is_planned_for_by_what_it_holds() {
-    let config = TWO_OF_EACH.replace(
-        "destinations = [\"nas\", \"offsite\"]",
-        "destinations = [\"nas\", \"offsite\"]\nretention = { weekly = 1 }",
-    );
-    let config = config.replace(
-        "{ command = [\"echo\", \"another password\"] }",
-        "{ file = \"nas.key\" }",
-    );
-    let (place, like) = place(&config);
-    for name in fs::read_dir(place.path("nas/snapshots")).expect("a folder") {
-        fs::remove_file(name.expect("readable").path()).expect("removed");
-    }
-    for name in fs::read_dir(place.path("offsite/snapshots")).expect("a folder") {
-        fs::remove_file(name.expect("readable").path()).expect("removed");
-    }
-    let nas = open(&place);
-    let offsite = DirectoryDestination::new("offsite", place.path("offsite"));
-    let offsite = Repository::open(Arc::new(offsite), PASSWORD).expect("opens");
+    let (place, like, [nas, offsite]) = two_places("retention = { weekly = 1 }");
     // offsite missed the Sunday.
     store(
         &nas,
@@ -272,20 +255,20 @@ fn a_snapshot_that_cannot_be_read_keeps_all_others() {
         &tags("run:cccc", "trigger:scheduled"),
     );
     place.write(&format!("nas/snapshots/{newest}"), "spoilt");
-    for args in [&["forget", "--dry-run"][..], &["forget"]] {
+    for args in [&["forget", "-n"][..], &["forget"]] {
         let ended = place.run(args);
         assert_eq!((ended.exit, ended.stdout.as_str()), (1, ""), "{args:?}");
         assert_eq!(
             ended.stderr,
             format!(
                 "error: nas: snapshot {} is damaged: its content does not match its name; nothing was forgotten there\n\
-                 hint: get the file back from a copy of the repository; if it is lost for good, delete it, and run it again\n",
+                 hint: get the file back from a copy of the repository; if it is lost for good, run `strongroom repair snapshots nas` first\n",
                 newest.short()
             )
         );
         assert_eq!(snapshots(&place, "nas"), 3);
     }
-    fs::remove_file(place.path(&format!("nas/snapshots/{newest}"))).expect("removed");
+    place.ok(&["repair", "snapshots", "nas"]);
     place.ok(&["forget"]);
     assert_eq!(snapshots(&place, "nas"), 1);
 }
@@ -442,10 +425,10 @@ fn a_backup_that_is_named_is_forgotten_unless_it_is_the_newest_complete_one() {
             &tags("run:bbbb222222", "trigger:on-demand"),
         ),
         ("2025-01-06T02:00:00Z", &broken),
-        ("2025-01-07T02:00:00Z", &["theirs"]),
     ] {
         store(&repository, &like, time, tags);
     }
+    let theirs = store(&repository, &like, "2025-01-07T02:00:00Z", &["theirs"]);
     let check = |args: &[&str], exit: i32, text: &str, left: usize| {
         let ended = place.run(&[&["forget", "--quiet"], args].concat());
         assert_eq!(
@@ -465,14 +448,13 @@ fn a_backup_that_is_named_is_forgotten_unless_it_is_the_newest_complete_one() {
     check(
         &["--backup", "zzzz"],
         1,
-        "error: there is no backup 'zzzz'\n\
-         hint: `strongroom list` shows the backups; those of stock restic are forgotten by `restic forget`\n",
+        "error: there is no backup 'zzzz'; nothing was forgotten\nhint: `strongroom list` shows the backups\n",
         4,
     );
     check(
         &["--backup", "aaa"],
         2,
-        "error: 'aaa' is too short to name a backup: give 4 digits or more\n\
+        "error: 'aaa' is too short to name a backup: give 4 digits or more; nothing was forgotten\n\
          hint: `strongroom list` shows the backups\n",
         4,
     );
@@ -494,6 +476,147 @@ fn a_backup_that_is_named_is_forgotten_unless_it_is_the_newest_complete_one() {
         "nas: forgot media of backup bbbb222222\n",
         1,
     );
+    // Who names one of stock restic's means it.
+    let short = theirs.short();
+    check(
+        &["--backup", &short.to_string(), "--force"],
+        0,
+        &format!("nas: forgot {} of backup {short}\n", like.paths.join(", ")),
+        0,
+    );
+}
+
+/// Two destinations without a backup, and something to make backups of.
+fn two_places(retention: &str) -> (Place, Snapshot, [Arc<Repository>; 2]) {
+    let config = TWO_OF_EACH.replace(
+        "{ command = [\"echo\", \"another password\"] }",
+        "{ file = \"nas.key\" }",
+    );
+    let job = "destinations = [\"nas\", \"offsite\"]\n";
+    let (place, like) = place(&config.replace(job, &format!("{job}{retention}\n")));
+    for folder in ["nas", "offsite"] {
+        for name in fs::read_dir(place.path(folder).join("snapshots")).expect("a folder") {
+            fs::remove_file(name.expect("readable").path()).expect("removed");
+        }
+    }
+    let offsite = DirectoryDestination::new("offsite", place.path("offsite"));
+    let offsite = Repository::open(Arc::new(offsite), PASSWORD).expect("opens");
+    let nas = open(&place);
+    (place, like, [nas, Arc::new(offsite)])
+}
+
+#[test]
+fn no_name_is_forgotten_before_all_of_them_are_understood_everywhere() {
+    let (place, like, [nas, offsite]) = two_places("");
+    let at = |repository: &Repository, hour: u8, run: &str| {
+        let time = format!("2025-01-04T{hour:02}:00:00Z");
+        let run = format!("run:{run}");
+        store(repository, &like, &time, &tags(&run, "trigger:scheduled"))
+    };
+    let named_by_snapshot = at(&nas, 1, "aaaa111111");
+    at(&nas, 9, "cccc333333");
+    at(&offsite, 1, "aaaa222222");
+    at(&offsite, 2, "bbbb222222");
+    at(&offsite, 9, "cccc333333");
+    let check = |args: &[&str], exit: i32, text: &str, left: [usize; 2]| {
+        let ended = place.run(&[&["forget", "--quiet"], args].concat());
+        assert_eq!(
+            (ended.exit, ended.stdout + &ended.stderr),
+            (exit, text.into()),
+            "{args:?}"
+        );
+        let now = ["nas", "offsite"].map(|folder| snapshots(&place, folder));
+        assert_eq!(now, left, "{args:?}");
+    };
+    check(
+        &["--backup", "bbbb", "--backup", "typo"],
+        1,
+        "error: there is no backup 'typo'; nothing was forgotten\nhint: `strongroom list` shows the backups\n",
+        [2, 3],
+    );
+    // Each destination has one of these.
+    check(
+        &["--backup", "bbbb", "--backup", "aaaa"],
+        2,
+        "error: 'aaaa' names 2 backups; nothing was forgotten\n\
+         hint: give more digits: aaaa111111, aaaa222222\n",
+        [2, 3],
+    );
+    check(
+        &["--backup", "latest"],
+        1,
+        "error: nas: backup cccc333333 is the newest complete one of media; nothing was forgotten there\n\
+         hint: make another backup first, or add --force\n\
+         error: offsite: backup cccc333333 is the newest complete one of media; nothing was forgotten there\n\
+         hint: make another backup first, or add --force\n",
+        [2, 3],
+    );
+    check(
+        &["--backup", &named_by_snapshot.to_string(), "-n"],
+        0,
+        "nas: would forget media of backup aaaa111111\n",
+        [2, 3],
+    );
+    check(
+        &["--backup", "bbbb", "--backup", "bbbb2", "--backup", "aaaa1"],
+        0,
+        "nas: forgot media of backup aaaa111111\noffsite: forgot media of backup bbbb222222\n",
+        [1, 2],
+    );
+    check(
+        &["--backup", "latest", "--force"],
+        0,
+        "nas: forgot media of backup cccc333333\noffsite: forgot media of backup cccc333333\n",
+        [0, 1],
+    );
+}
+
+#[test]
+fn a_name_is_not_denied_while_something_cannot_be_read() {
+    let (place, like, [nas, _]) = two_places("");
+    let mut ids = Vec::new();
+    for (hour, run) in [(1, "aaaa111111"), (2, "bbbb222222"), (3, "cccc333333")] {
+        let time = format!("2025-01-04T{hour:02}:00:00Z");
+        let run = format!("run:{run}");
+        ids.push(store(&nas, &like, &time, &tags(&run, "trigger:scheduled")));
+    }
+    let spoilt = ids[1];
+    place.write(&format!("nas/snapshots/{spoilt}"), "spoilt");
+    let problem = format!(
+        "nas: snapshot {} is damaged: its content does not match its name",
+        spoilt.short()
+    );
+    let check = |args: &[&str], exit: i32, text: String| {
+        let ended = place.run(&[&["forget", "--quiet"], args].concat());
+        assert_eq!((ended.exit, ended.stdout + &ended.stderr), (exit, text));
+    };
+    check(
+        &["--backup", "bbbb"],
+        1,
+        format!(
+            "error: there is no backup 'bbbb' in what can be read, and nothing was forgotten: {problem}\n\
+             hint: `strongroom list` shows the backups\n"
+        ),
+    );
+    check(
+        &["--backup", "latest", "--force"],
+        1,
+        format!(
+            "error: which backup is the latest is not certain, and nothing was forgotten: {problem}\n\
+             hint: name the backup by its id: `strongroom list` shows what can be read\n"
+        ),
+    );
+    assert_eq!(snapshots(&place, "nas"), 3);
+    check(
+        &["--backup", "aaaa"],
+        3,
+        format!(
+            "nas: forgot media of backup aaaa111111\n\
+             error: {problem}\n\
+             hint: the other backups do not need it; `strongroom repair snapshots` drops it\n"
+        ),
+    );
+    assert_eq!(snapshots(&place, "nas"), 2);
 }
 
 #[test]

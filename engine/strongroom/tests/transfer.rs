@@ -88,7 +88,7 @@ fn a_destination_is_brought_up_to_another() {
 fn a_dry_run_shows_what_copy_then_does_and_touches_nothing() {
     let place = one_behind();
     let before = files(&place.path("offsite"));
-    let text = place.ok(&["copy", "nas", "offsite", "--dry-run"]);
+    let text = place.ok(&["copy", "nas", "offsite", "-n"]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 5, "{text}");
     assert!(lines[0].starts_with("BACKUP"), "{text}");

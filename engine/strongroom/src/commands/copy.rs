@@ -29,7 +29,7 @@ pub struct CopyArgs {
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
     /// Show what would be copied, and copy nothing
-    #[arg(long)]
+    #[arg(long, short = 'n')]
     dry_run: bool,
 }
 

@@ -15,9 +15,9 @@ use crate::render::table::{Align, Cell, Table};
 use crate::render::text::clean;
 use crate::render::{size, time};
 use crate::retention::groups::{Decided, Group, Held};
-use crate::run::forget::{AtDestination, ForgetRequest, run as run_forget};
+use crate::run::forget::{DecidedAt, ForgetRequest, run as run_forget};
 use crate::run::forget_named::{self, NamedAt, NamedRequest};
-use crate::run::open;
+use crate::run::open::AtDestination;
 use crate::run::prune::prune_all;
 
 /// Arguments of `forget`.
@@ -30,13 +30,13 @@ pub struct ForgetArgs {
     #[arg(long = "destination", value_name = "DESTINATION")]
     destinations: Vec<String>,
     /// Show what is kept and why, and forget nothing
-    #[arg(long)]
+    #[arg(long, short = 'n')]
     dry_run: bool,
     /// Then give back the space at the destinations where this succeeded, as `prune` does
     #[arg(long, conflicts_with = "dry_run")]
     prune: bool,
-    /// Forget this backup instead, whatever the retention says; may be given several times
-    #[arg(long = "backup", value_name = "ID", conflicts_with = "jobs")]
+    /// Forget this backup instead, whatever the retention says: its id, its first 4 digits or more, or `latest`; may be given several times
+    #[arg(long = "backup", value_name = "BACKUP", conflicts_with = "jobs")]
     backups: Vec<String>,
     /// With --backup: even the newest complete backup of a source
     #[arg(long, requires = "backups")]
@@ -81,7 +81,7 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
         context.screen.error(error);
         exit = Exit::Failed;
     }
-    let has_forgotten = |at: &AtDestination| {
+    let has_forgotten = |at: &DecidedAt| {
         let held = at.held.as_ref().filter(|_| at.is_done);
         held.is_some_and(|held| decided(held).any(|backup| !backup.is_kept()))
     };
@@ -121,12 +121,16 @@ fn forget_named(engine: &Engine, args: ForgetArgs, context: &Context) -> Result<
                     "{}: {verb} {} of backup {}\n",
                     clean(&at.destination),
                     clean(&named.source),
-                    clean(&named.run)
+                    clean(&named.short)
                 ))?;
             }
         }
     }
     let mut exit = Exit::Done;
+    for error in done.iter().flat_map(|at| &at.unreadable) {
+        context.screen.error(error);
+        exit = Exit::Incomplete;
+    }
     for error in done.iter().filter_map(|at| at.error.as_ref()) {
         context.screen.error(error);
         exit = Exit::Failed;
@@ -151,7 +155,7 @@ fn prune_after(
     destinations: Vec<String>,
     engine: &Engine,
     context: &Context,
-) -> Result<Option<Vec<open::AtDestination<Pruned>>>> {
+) -> Result<Option<Vec<AtDestination<Pruned>>>> {
     // No name would mean all of them.
     if !is_wanted || destinations.is_empty() {
         return Ok(None);
@@ -163,7 +167,7 @@ fn prune_after(
 fn show_json(
     dry_run: bool,
     destinations: Vec<Value>,
-    pruned: Option<&[open::AtDestination<Pruned>]>,
+    pruned: Option<&[AtDestination<Pruned>]>,
     context: &Context,
 ) -> Result<()> {
     let mut document = json!({"dry_run": dry_run, "destinations": destinations});
@@ -174,13 +178,13 @@ fn show_json(
 }
 
 fn named_to_json(at: &NamedAt) -> Value {
-    let found = at
-        .found
-        .iter()
-        .map(|named| json!({"id": named.run, "source": named.source, "snapshot": named.snapshot}));
+    let found = at.found.iter().map(
+        |named| json!({"id": named.backup, "source": named.source, "snapshot": named.snapshot}),
+    );
     json!({
         "destination": at.destination,
         "error": at.error.as_ref().map(|error| error.to_string()),
+        "unreadable": at.unreadable.iter().map(|error| error.to_string()).collect::<Vec<_>>(),
         "backups": found.collect::<Vec<_>>(),
     })
 }
@@ -189,7 +193,7 @@ fn decided(held: &Held) -> impl Iterator<Item = &Decided> {
     held.groups.iter().flat_map(|group| &group.backups)
 }
 
-fn to_json(at: &AtDestination) -> Value {
+fn to_json(at: &DecidedAt) -> Value {
     let held = at.held.as_ref();
     let groups = held.map(|held| held.groups.iter().map(group_to_json).collect::<Vec<_>>());
     json!({
@@ -228,7 +232,7 @@ fn state(backup: &Decided) -> &'static str {
     }
 }
 
-fn text(at: &AtDestination, held: &Held, dry_run: bool, context: &Context) -> String {
+fn text(at: &DecidedAt, held: &Held, dry_run: bool, context: &Context) -> String {
     let (style, width) = (context.screen.style(), context.screen.width());
     let mut text = String::new();
     for group in &held.groups {

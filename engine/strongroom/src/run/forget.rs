@@ -25,7 +25,7 @@ pub struct ForgetRequest {
 }
 
 /// What became of one destination.
-pub struct AtDestination {
+pub struct DecidedAt {
     /// Its name.
     pub destination: String,
     /// What was decided; none where not everything there could be read.
@@ -42,13 +42,13 @@ pub fn run(
     engine: &Engine,
     request: &ForgetRequest,
     progress: &Arc<Progress>,
-) -> Result<Vec<AtDestination>> {
+) -> Result<Vec<DecidedAt>> {
     let jobs = jobs(engine)?;
     let names = destinations(engine, request, &jobs)?;
     let prepared = engine.destinations(&names, progress)?;
     let mut done = Vec::new();
     for opened in open_all(&prepared, progress) {
-        let mut at = AtDestination {
+        let mut at = DecidedAt {
             destination: opened.name,
             held: None,
             is_done: false,
@@ -111,7 +111,7 @@ fn act(
     jobs: &[JobRetention],
     request: &ForgetRequest,
     progress: &Progress,
-    at: &mut AtDestination,
+    at: &mut DecidedAt,
 ) -> Result<()> {
     let lock = match request.dry_run {
         true => None,
@@ -120,7 +120,7 @@ fn act(
     progress.step("reading snapshots");
     let snapshots = repository.snapshots()?;
     if let Some((_, problem)) = snapshots.problems.first() {
-        return Err(refused(problem, snapshots.problems.len()));
+        return Err(refused(problem, snapshots.problems.len(), &at.destination));
     }
     let mut held = groups(jobs, &at.destination, &snapshots.good, request.now);
     held.groups.retain(|group| is_wanted(request, &group.job));
@@ -148,7 +148,7 @@ fn unneeded(held: &Held) -> Vec<Id> {
 }
 
 /// One that cannot be read may be of any job, and the newest complete one of it: counting the others would forget too many.
-fn refused(problem: &Error, number: usize) -> Error {
+fn refused(problem: &Error, number: usize, destination: &str) -> Error {
     let others = match number {
         1 => String::new(),
         _ => format!(", and {} more cannot be read", number - 1),
@@ -157,5 +157,7 @@ fn refused(problem: &Error, number: usize) -> Error {
         problem.kind(),
         format!("{problem}{others}; nothing was forgotten there"),
     )
-    .hint("get the file back from a copy of the repository; if it is lost for good, delete it, and run it again")
+    .hint(format!(
+        "get the file back from a copy of the repository; if it is lost for good, run `strongroom repair snapshots {destination}` first"
+    ))
 }

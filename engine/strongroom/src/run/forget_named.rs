@@ -1,19 +1,20 @@
-//! Forgetting backups that a person names, one destination after another: ids in, what went out.
+//! Forgetting backups that a person names: names in, what went out at each destination. All names are understood before anything is removed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_repository::forget::forget;
+use strongroom_repository::snapshot::Snapshots;
 use strongroom_repository::{Error, ErrorKind, Id, Lock, Progress, Repository, Result, Snapshot};
 
-use super::id::MIN_PREFIX;
-use super::open::open_all;
+use super::backups::{Backup, find, group, source_name};
+use super::id::LATEST;
+use super::open::{Opened, each, open_all};
 use crate::engine::Engine;
 
 /// What to forget.
 #[derive(Debug, Clone)]
 pub struct NamedRequest {
-    /// Ids of backups, or their first digits.
+    /// As [`find`] takes them.
     pub backups: Vec<String>,
     /// At these destinations; at all where none is named.
     pub destinations: Vec<String>,
@@ -29,6 +30,8 @@ pub struct NamedAt {
     pub destination: String,
     /// What was found there.
     pub found: Vec<Named>,
+    /// Snapshots that cannot be read, any of which may belong to a backup that was named.
+    pub unreadable: Vec<Error>,
     /// Why it was not done.
     pub error: Option<Error>,
 }
@@ -37,130 +40,191 @@ pub struct NamedAt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// The backup's id.
-    pub run: String,
+    pub backup: String,
+    /// The first digits of it.
+    pub short: String,
     /// The source.
     pub source: String,
     /// The snapshot's id.
     pub snapshot: Id,
 }
 
-/// Forgets at each destination what it holds of the backups. Being cancelled, or a name that is no backup anywhere, ends it; any other
-/// failure is in the result of its destination.
+/// A destination's snapshots, and the lock under which they stay as they are.
+struct Place {
+    repository: Arc<Repository>,
+    /// None where nothing will be removed.
+    lock: Option<Lock>,
+    snapshots: Snapshots,
+}
+
+/// Forgets at each destination what it holds of the backups. Being cancelled ends it, and so does a name that means no backup or several,
+/// before anything is removed; any other failure is in the result of its destination.
 pub fn run(
     engine: &Engine,
     request: &NamedRequest,
     progress: &Arc<Progress>,
 ) -> Result<Vec<NamedAt>> {
-    if let Some(short) = request.backups.iter().find(|name| name.len() < MIN_PREFIX) {
-        let message = format!(
-            "'{}' is too short to name a backup: give {MIN_PREFIX} digits or more",
-            short.escape_debug()
-        );
-        return Err(Error::new(ErrorKind::InvalidConfig, message)
-            .hint("`strongroom list` shows the backups"));
-    }
     let prepared = engine.destinations(&request.destinations, progress)?;
-    let mut done = Vec::new();
-    for opened in open_all(&prepared, progress) {
-        let mut at = NamedAt {
-            destination: opened.name,
-            found: Vec::new(),
-            error: None,
-        };
-        let result = opened
-            .repository
-            .and_then(|repository| act(&repository, request, progress, &mut at));
-        match result {
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-            result => at.error = result.err(),
+    let opened = open_all(&prepared, progress);
+    progress.step("reading snapshots");
+    let places = each(&opened, |opened| Place::read(opened, request.dry_run));
+    progress.check_cancelled()?;
+    let names: Vec<&str> = opened.iter().map(|opened| opened.name.as_str()).collect();
+    let backups = group(
+        names
+            .iter()
+            .zip(&places)
+            .filter_map(|(name, place)| {
+                let place = place.as_ref().ok()?;
+                Some(((*name).to_owned(), place.snapshots.good.clone()))
+            })
+            .collect(),
+    );
+    let mut chosen: Vec<&Backup> = Vec::new();
+    // Where no destination could be read, no name is to blame.
+    if places.iter().any(Result::is_ok) {
+        for name in &request.backups {
+            let backup = find(&backups, name, None)
+                .map_err(|error| not_understood(error, unread(&places).next()))?;
+            if let (LATEST, Some(problem)) = (name.as_str(), unread(&places).next()) {
+                return Err(latest_is_unknown(problem));
+            }
+            if !chosen.iter().any(|other| other.id == backup.id) {
+                chosen.push(backup);
+            }
         }
-        done.push(at);
     }
-    let is_found = |name: &&String| {
-        let mut found = done.iter().flat_map(|at| &at.found);
-        found.any(|named| is_named(&named.run, name))
-    };
-    let missing = request.backups.iter().find(|name| !is_found(name));
-    match missing {
-        // Where a destination could not say, it may hold what is missing.
-        Some(name) if done.iter().all(|at| at.error.is_none()) => Err(Error::new(
-            ErrorKind::NotFound,
-            format!("there is no backup '{}'", name.escape_debug()),
-        )
-        .hint("`strongroom list` shows the backups; those of stock restic are forgotten by `restic forget`")),
-        _ => Ok(done),
+    names
+        .into_iter()
+        .zip(places)
+        .map(|(name, place)| at(name, place, &chosen, request, progress))
+        .collect()
+}
+
+impl Place {
+    fn read(opened: &Opened, dry_run: bool) -> Result<Self> {
+        let repository = Arc::clone(opened.repository.as_ref().map_err(Error::clone)?);
+        let lock = match dry_run {
+            true => None,
+            false => Some(Lock::exclusive(&repository)?),
+        };
+        let snapshots = repository.snapshots()?;
+        Ok(Self {
+            repository,
+            lock,
+            snapshots,
+        })
+    }
+
+    fn forget(self, found: &[Named], force: bool, progress: &Progress) -> Result<()> {
+        if !force {
+            refuse_newest_complete(found, &self.snapshots.good)
+                .map_err(|error| error.on(self.repository.name()))?;
+        }
+        let Some(lock) = self.lock else {
+            return Ok(());
+        };
+        let ids: Vec<Id> = found.iter().map(|named| named.snapshot).collect();
+        forget(&self.repository, &lock, &ids, progress)?;
+        lock.release()
     }
 }
 
-fn act(
-    repository: &Arc<Repository>,
+fn at(
+    destination: &str,
+    place: Result<Place>,
+    chosen: &[&Backup],
     request: &NamedRequest,
     progress: &Progress,
-    at: &mut NamedAt,
-) -> Result<()> {
-    let lock = match request.dry_run {
-        true => None,
-        false => Some(Lock::exclusive(repository)?),
+) -> Result<NamedAt> {
+    let mut at = NamedAt {
+        destination: destination.to_owned(),
+        found: Vec::new(),
+        unreadable: Vec::new(),
+        error: None,
     };
-    progress.step("reading snapshots");
-    let snapshots = repository.snapshots()?.good;
-    at.found = find(&snapshots, request).map_err(|error| error.on(repository.name()))?;
-    let ids: Vec<Id> = at.found.iter().map(|named| named.snapshot).collect();
-    match lock {
-        None => Ok(()),
-        Some(lock) => {
-            forget(repository, &lock, &ids, progress)?;
-            lock.release()
+    let result = place.and_then(|mut place| {
+        let problems = std::mem::take(&mut place.snapshots.problems);
+        at.unreadable = problems.into_iter().map(|(_, error)| error).collect();
+        at.found = chosen.iter().flat_map(|it| held(it, destination)).collect();
+        place.forget(&at.found, request.force, progress)
+    });
+    match result {
+        Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
+        result => {
+            at.error = result.err();
+            Ok(at)
         }
     }
 }
 
-fn is_named(run: &str, name: &str) -> bool {
-    run.starts_with(&name.to_ascii_lowercase())
+/// What `destination` has of `backup`.
+fn held(backup: &Backup, destination: &str) -> Vec<Named> {
+    let copies = backup.sources.iter().flat_map(|source| &source.copies);
+    copies
+        .filter(|copy| copy.destination == destination)
+        .map(|copy| Named {
+            backup: backup.id.clone(),
+            short: backup.short_id().to_owned(),
+            source: source_name(&copy.snapshot),
+            snapshot: copy.id,
+        })
+        .collect()
 }
 
-/// The snapshots of the backups that the request names. Fails where a name may mean several, or one of them must stay.
-fn find(snapshots: &[(Id, Snapshot)], request: &NamedRequest) -> Result<Vec<Named>> {
-    let mut found = Vec::new();
-    for name in &request.backups {
-        let of_name = snapshots
-            .iter()
-            .filter_map(|(id, snapshot)| Some((id, snapshot, snapshot.tag("run")?)))
-            .filter(|(_, _, run)| is_named(run, name));
-        let runs: BTreeSet<&str> = of_name.clone().map(|(_, _, run)| run).collect();
-        if runs.len() > 1 {
-            let runs: Vec<&str> = runs.into_iter().collect();
-            let message = format!("'{}' names {} backups", name.escape_debug(), runs.len());
-            return Err(Error::new(ErrorKind::InvalidConfig, message)
-                .hint(format!("give more digits: {}", runs.join(", "))));
-        }
-        for (id, snapshot, run) in of_name {
-            let source = snapshot.tag("source").unwrap_or_default();
-            if !request.force && is_newest_complete(snapshot, snapshots) {
-                return Err(Error::new(
-                    ErrorKind::Denied,
-                    format!("backup {run} is the newest complete one of {source}; nothing was forgotten there"),
-                )
+/// Destinations and snapshots that could not be read.
+fn unread(places: &[Result<Place>]) -> impl Iterator<Item = &Error> {
+    places.iter().flat_map(|place| match place {
+        Ok(place) => place.snapshots.problems.iter().map(|(_, it)| it).collect(),
+        Err(error) => vec![error],
+    })
+}
+
+/// What cannot be read may hold what is missing.
+fn not_understood(error: Error, unread: Option<&Error>) -> Error {
+    let mut message = format!("{error}; nothing was forgotten");
+    if let (ErrorKind::NotFound, Some(problem)) = (error.kind(), unread) {
+        message = format!("{error} in what can be read, and nothing was forgotten: {problem}");
+    }
+    let new = Error::new(error.kind(), message);
+    match error.hint_text() {
+        Some(hint) => new.hint(hint),
+        None => new,
+    }
+}
+
+fn latest_is_unknown(problem: &Error) -> Error {
+    let message =
+        format!("which backup is the latest is not certain, and nothing was forgotten: {problem}");
+    Error::new(ErrorKind::Failed, message)
+        .hint("name the backup by its id: `strongroom list` shows what can be read")
+}
+
+fn refuse_newest_complete(found: &[Named], all: &[(Id, Snapshot)]) -> Result<()> {
+    for named in found {
+        let mut snapshots = all.iter().filter(|(id, _)| *id == named.snapshot);
+        if snapshots.any(|(_, snapshot)| is_newest_complete(snapshot, all)) {
+            let (id, source) = (&named.short, &named.source);
+            let message = format!(
+                "backup {id} is the newest complete one of {source}; nothing was forgotten there"
+            );
+            return Err(Error::new(ErrorKind::Denied, message)
                 .hint("make another backup first, or add --force"));
-            }
-            found.push(Named {
-                run: run.to_owned(),
-                source: source.to_owned(),
-                snapshot: *id,
-            });
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn is_newest_complete(snapshot: &Snapshot, all: &[(Id, Snapshot)]) -> bool {
     let is_complete = |snapshot: &Snapshot| snapshot.tag("state") != Some("incomplete");
-    let is_newer = |other: &Snapshot| {
-        other.time > snapshot.time
-            && is_complete(other)
-            && ["job", "source"]
-                .iter()
-                .all(|tag| other.tag(tag) == snapshot.tag(tag))
+    // Of stock restic's, the host and the paths are what is backed up again and again.
+    let series = |snapshot: &Snapshot| {
+        let job = snapshot.tag("run").and(snapshot.tag("job"));
+        let host = job.is_none().then(|| snapshot.hostname.clone());
+        (job.map(str::to_owned), host, source_name(snapshot))
     };
+    let of = series(snapshot);
+    let is_newer =
+        |other: &Snapshot| other.time > snapshot.time && is_complete(other) && series(other) == of;
     is_complete(snapshot) && !all.iter().any(|(_, other)| is_newer(other))
 }
