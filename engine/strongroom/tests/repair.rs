@@ -112,13 +112,18 @@ fn what_a_lost_pack_costs_is_named_and_the_backup_becomes_incomplete() {
     );
 }
 
+/// The file that says where the next check of a share goes on.
+fn place_kept(repository: &Repository, destination: &str) -> PathBuf {
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state/checks");
+    state.join(destination).join(repository.id().to_string())
+}
+
 #[test]
 fn a_check_of_a_share_goes_on_where_the_last_one_stopped() {
     let place = backed_up();
     let destination = DirectoryDestination::new("nas", place.path("nas"));
     let repository = Repository::open(Arc::new(destination), "correct horse").expect("opens");
-    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state/checks");
-    let file = state.join(repository.id().to_string());
+    let file = place_kept(&repository, "nas");
     place.ok(&["check", "--read-data"]);
     assert!(
         !file.exists(),
@@ -134,4 +139,35 @@ fn a_check_of_a_share_goes_on_where_the_last_one_stopped() {
         assert_ne!(fs::read_to_string(&file).ok(), before);
     }
     assert!(packs_read >= 4, "two halves are all four packs");
+}
+
+#[test]
+fn a_copied_repository_is_checked_from_a_place_of_its_own() {
+    let place = backed_up();
+    for (name, content) in common::files(&place.path("nas")) {
+        place.write(&format!("twin/{name}"), content);
+    }
+    let twin = "[destinations.twin]\nplugin = \"filesystem\"\nconfig = { path = \"$DIR/twin\" }\n\
+                password = { file = \"nas.key\" }\n";
+    place.configure(&format!("{ONE_OF_EACH}{twin}"));
+    let destination = DirectoryDestination::new("nas", place.path("nas"));
+    let repository = Repository::open(Arc::new(destination), "correct horse").expect("opens");
+    for name in ["nas", "twin"] {
+        let file = place_kept(&repository, name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        fs::write(file, "0").expect("written");
+    }
+    // The first pack from there on. Were nas's half counted for both, it would not be read at the twin.
+    let packs = common::files(&place.path("twin/data"));
+    let by_id = |name: &&String| name.rsplit('/').next().map(str::to_owned);
+    let first = packs.keys().min_by_key(by_id).expect("a pack");
+    let mut bytes = packs[first].clone();
+    bytes[10] ^= 1;
+    place.write(&format!("twin/data/{first}"), bytes);
+    let ended = place.run(&["check", "--read-data=50"]);
+    assert_eq!(ended.exit, 1, "{}", ended.stdout);
+    let (nas, twin) = ended.stdout.split_once("twin: ").expect("both");
+    assert!(nas.starts_with("nas: no problems"), "{nas}");
+    let id = first.rsplit('/').next().and_then(|id| id.get(..8));
+    assert!(twin.contains(id.expect("an id")), "{twin}");
 }
