@@ -239,3 +239,31 @@ fn a_pattern_finds_names_paths_and_folders_in_all_backups() {
     assert_eq!((none.exit, none.stdout.as_str()), (0, ""));
     assert_eq!(none.stderr, "nothing matches 'nowhere'\n");
 }
+
+#[test]
+fn what_was_shown_whole_is_done_though_another_destination_is_away() {
+    let place = two_of_each();
+    place.ok(&["backup"]);
+    place.write("media/c.txt", "c");
+    place.ok(&["backup"]);
+    let listed = place.json(&["list"]);
+    let first = listed[0]["id"].as_str().expect("an id");
+    fs::rename(place.path("offsite"), place.path("away")).expect("moved");
+    let check = |args: &[&str], exit: i32, stdout: &str| {
+        let ended = place.run(args);
+        assert_eq!(ended.exit, exit, "{args:?}: {}", ended.stderr);
+        assert!(ended.stdout.contains(stdout), "{args:?}: {}", ended.stdout);
+        assert!(
+            ended.stderr.starts_with("error: "),
+            "{args:?}: {}",
+            ended.stderr
+        );
+    };
+    check(&["ls", "latest"], 0, "c.txt\n");
+    check(&["ls", "latest", "--recursive"], 0, "deep/b.bin\n");
+    check(&["diff", first, "latest"], 0, "+    c.txt\n");
+    check(&["cat", "latest", "c.txt"], 0, "c");
+    // There may be more backups where it could not look.
+    check(&["find", "c.txt"], 3, "c.txt\n");
+    check(&["list"], 3, first);
+}

@@ -75,7 +75,9 @@ pub fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
         let path = args.path.as_deref().unwrap_or_default();
         list_directory(&survey, backup, &sources, path, form, context)?;
     }
-    Ok(tell_problems(&survey, context))
+    // All that was asked for was shown: another destination's trouble is told, and is no trouble of this one.
+    tell_problems(&survey, context);
+    Ok(Exit::Done)
 }
 
 fn list_directory(
