@@ -80,7 +80,7 @@ fn first_steps() -> tempfile::TempDir {
         .take_while(|line| !line.contains("RESTIC_"))
         .collect();
     for verb in [
-        "mkdir", "cp", "init", "backup", "list", "check", "restore", "download",
+        "mkdir", "cp", "init", "backup", "list", "check", "restore", "download", "forget", "copy",
     ] {
         let named = |line: &&str| line.split_whitespace().take(2).any(|word| word == verb);
         assert!(ours.iter().any(named), "README does not say {verb}");
@@ -147,7 +147,7 @@ fn every_configuration_that_we_show_is_right() {
             .replace("/tmp/strongroom-example", "$DIR");
         assert!(!text.contains("/tmp/"), "{name}: a folder is not replaced");
         place.configure(&text);
-        for folder in ["photos", "docs", "backups"] {
+        for folder in ["photos", "docs", "backups", "offsite"] {
             fs::create_dir(place.path(folder)).expect("a folder");
         }
         place.write("password", "try me");
