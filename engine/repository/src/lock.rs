@@ -239,7 +239,10 @@ impl Shared {
                 ErrorKind::Failed,
                 format!("the lock of repository {} {how}", self.repository.name()),
             )
-            .hint("nothing was made to count; run it again")),
+            .hint(match state.entry.exclusive {
+                true => "what was done so far is whole; run it again",
+                false => "nothing was made to count; run it again",
+            })),
         }
     }
 }

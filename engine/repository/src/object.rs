@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::destination::{Body, Destination, PutOptions};
 use crate::file::FileType;
 use crate::id::Id;
+use crate::snapshot::NOT_UNDERSTOOD;
 use crate::{Error, ErrorKind, Result};
 
 /// What [`list`] found.
@@ -81,14 +82,14 @@ pub(crate) fn missing(name: &str, file_type: FileType, id: &Id) -> Error {
         ErrorKind::NotFound,
         format!("{file_type} {} is missing", id.short()),
     );
-    error.on(name).hint(remedy(file_type))
+    error.on(name).hint(remedy(name, file_type))
 }
 
 /// The object is not what it was.
 pub(crate) fn damaged(name: &str, file_type: FileType, id: &Id, how: &str) -> Error {
     Error::corrupted(format!("{file_type} {} is damaged: {how}", id.short()))
         .on(name)
-        .hint(remedy(file_type))
+        .hint(remedy(name, file_type))
 }
 
 /// The object is what it was, but makes no sense.
@@ -103,11 +104,15 @@ pub(crate) fn not_understood(
         id.short()
     ))
     .on(name)
-    .hint(remedy(file_type))
+    .hint(match file_type {
+        FileType::Snapshot => NOT_UNDERSTOOD.to_owned(),
+        _ => remedy(name, file_type),
+    })
 }
 
-fn remedy(file_type: FileType) -> &'static str {
-    match file_type {
+/// For the object of a repository at the destination `name`.
+fn remedy(name: &str, file_type: FileType) -> String {
+    let remedy = match file_type {
         FileType::Config => "get the file 'config' back from a copy of the repository",
         FileType::Key => "the repository still opens with the password of another key",
         FileType::Pack => {
@@ -119,6 +124,11 @@ fn remedy(file_type: FileType) -> &'static str {
         FileType::Snapshot => {
             "the other backups do not need it; `strongroom repair snapshots` drops it"
         }
-        FileType::Lock => "it can be deleted when nobody works in the repository",
-    }
+        FileType::Lock => {
+            return format!(
+                "`strongroom unlock {name} --all` removes it: only for when you know that nobody is at work there"
+            );
+        }
+    };
+    remedy.to_owned()
 }

@@ -8,6 +8,9 @@ use crate::repository::Repository;
 use crate::time::Time;
 use crate::{Error, ErrorKind, Result, parallel};
 
+/// What to do about a snapshot that is as it was written, and makes no sense to this program.
+pub const NOT_UNDERSTOOD: &str = "a newer program may have made it: update strongroom, or forget it with a restic that understands it";
+
 /// A snapshot, in restic's order of fields. Fields that restic may add are passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -109,6 +112,33 @@ impl Snapshot {
         self.tags
             .iter()
             .find_map(|tag| tag.strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    /// A path from the snapshot's root on as people give it: relative to the source. What lies beside the source in a snapshot of ours stays
+    /// as it is.
+    pub fn path_in_source<'a>(&self, path: &'a str) -> &'a str {
+        let from_root = path.strip_prefix('/').unwrap_or(path);
+        let inside = match self.tag("run").and(self.tag("source")) {
+            None => Some(from_root),
+            Some(source) => {
+                from_root
+                    .strip_prefix(source)
+                    .and_then(|rest| match rest.strip_prefix('/') {
+                        None if rest.is_empty() => Some(rest),
+                        inside => inside,
+                    })
+            }
+        };
+        match inside {
+            None => path,
+            Some("") => ".",
+            Some(inside) => inside,
+        }
+    }
+
+    /// Whether the object of a snapshot that cannot be loaded is as it was written.
+    pub(crate) fn is_undamaged(repository: &Repository, id: &Id) -> bool {
+        repository.load_plain(FileType::Snapshot, id).is_ok()
     }
 
     /// Stores it. From now on the backup counts.

@@ -145,8 +145,25 @@ fn who_lost_the_lock_is_told_and_does_not_take_it_again() {
         error.to_string(),
         "the lock of repository nas was removed by somebody else"
     );
+    assert_eq!(
+        error.hint_text(),
+        Some("nothing was made to count; run it again")
+    );
     destination.set_object(&key, object);
     lock.ensure_held().expect_err("stays lost");
+}
+
+/// Who is alone deletes, and may have begun to.
+#[test]
+fn who_was_alone_and_lost_the_lock_is_told_that_part_of_it_is_done() {
+    let (destination, repository) = repository();
+    let lock = Lock::acquire(&repository, true, timing()).expect("is free");
+    destination.set_object(&FileType::Lock.key(&lock.id()), None);
+    let error = lock.ensure_held().expect_err("is lost");
+    assert_eq!(
+        error.hint_text(),
+        Some("what was done so far is whole; run it again")
+    );
 }
 
 #[test]
@@ -244,7 +261,9 @@ fn a_lock_that_cannot_be_read_keeps_out_who_would_delete_only() {
     assert_eq!(error.kind(), ErrorKind::Corrupted);
     assert_eq!(
         error.hint_text(),
-        Some("it can be deleted when nobody works in the repository")
+        Some(
+            "`strongroom unlock nas --all` removes it: only for when you know that nobody is at work there"
+        )
     );
 }
 

@@ -26,6 +26,7 @@ use crate::index::Index;
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::repository::Repository;
+use crate::snapshot::{NOT_UNDERSTOOD, Snapshot};
 use crate::{Error, ErrorKind, Result};
 
 use inventory::Inventory;
@@ -83,10 +84,17 @@ fn survey(
 ) -> Result<(Inventory, Plan)> {
     // In this order, because in a dry run others may add backups meanwhile: what a snapshot names is in the index that is loaded after it.
     let snapshots = repository.snapshots()?;
-    if let Some((_, error)) = snapshots.problems.into_iter().next() {
+    if let Some((id, error)) = snapshots.problems.into_iter().next() {
+        // A repair leaves alone what is undamaged.
+        let next = match Snapshot::is_undamaged(repository, &id) {
+            true => NOT_UNDERSTOOD.to_owned(),
+            false => format!(
+                "`strongroom repair snapshots {}` drops what cannot be read",
+                repository.name()
+            ),
+        };
         return Err(error.hint(format!(
-            "what it needs is not known, so nothing was removed; `strongroom repair snapshots {}` drops what cannot be read",
-            repository.name()
+            "what it needs is not known, so nothing was removed; {next}"
         )));
     }
     let index = Arc::new(Index::load(repository, progress)?);

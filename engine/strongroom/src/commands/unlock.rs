@@ -48,6 +48,11 @@ pub fn run(args: &UnlockArgs, context: &Context) -> Result<Exit> {
                     context.screen.result(&text(destination, locks, style))?;
                 }
                 warn_of_holders(destination, locks, context);
+                if locks.iter().any(|judged| !judged.is_removed) {
+                    context.screen.note(&format!(
+                        "`strongroom unlock {destination} --all` removes every lock: only for when you know that nobody is at work there"
+                    ));
+                }
             }
             Err(error) => {
                 context.screen.error(error);
