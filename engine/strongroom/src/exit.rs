@@ -8,7 +8,7 @@ use strongroom_repository::{Error, ErrorKind};
 pub enum Exit {
     /// Done.
     Done = 0,
-    /// Done, but incomplete: something could not be read, and was named.
+    /// Done, but incomplete: something could not be read or is lost, and was named.
     Incomplete = 3,
     /// Failed; nothing half-made is left that counts as a backup.
     Failed = 1,

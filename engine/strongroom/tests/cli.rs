@@ -47,7 +47,7 @@ fn a_backup_goes_to_all_destinations_and_comes_back_the_same() {
         );
     }
     let checked = place.json(&["check", "--read-data"]);
-    for repository in checked["repositories"].as_array().expect("a list") {
+    for repository in checked["destinations"].as_array().expect("a list") {
         assert_eq!(repository["problems"], json!([]));
         assert_eq!(repository["packs"], repository["packs_read"]);
         assert_eq!(repository["snapshots"], 2);
@@ -105,7 +105,7 @@ fn all_repositories_of_an_engine_are_cut_alike_and_init_leaves_existing_ones_alo
     place.ok(&["backup"]);
     let checked = place.json(&["check"]);
     let blobs = |index: usize| {
-        checked["repositories"][index]["blobs"]
+        checked["destinations"][index]["blobs"]
             .as_u64()
             .expect("a number")
     };

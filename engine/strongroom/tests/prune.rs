@@ -32,30 +32,29 @@ fn number(value: &Value) -> u64 {
 fn a_dry_run_shows_what_prune_then_does() {
     let place = with_unused();
     let planned = place.json(&["prune", "--dry-run", "--max-unused", "0"]);
-    let planned = &planned["repositories"][0];
+    assert_eq!(planned["dry_run"], true);
+    let planned = &planned["destinations"][0];
     assert_eq!(planned["destination"], "nas");
-    assert_eq!(
-        (&planned["dry_run"], &planned["written_bytes"]),
-        (&true.into(), &0.into())
-    );
+    assert_eq!(planned["written_bytes"], 0);
     let freed = number(&planned["freed_bytes"]);
     assert!((20 << 20..21 << 20).contains(&freed), "{planned}");
     let shown = place.ok(&["prune", "nas", "--dry-run", "--max-unused", "0"]);
     assert!(shown.starts_with("nas: would free 20."), "{shown}");
     assert!(shown.contains("to copy"), "{shown}");
     assert_eq!(
-        number(&place.json(&["check"])["repositories"][0]["packs"]),
+        number(&place.json(&["check"])["destinations"][0]["packs"]),
         number(&planned["packs"])
     );
 
     let done = place.json(&["prune", "--max-unused", "0"]);
-    let done = &done["repositories"][0];
+    assert_eq!(done["dry_run"], false);
+    let done = &done["destinations"][0];
     for key in ["packs", "used", "unused", "repack", "remove", "freed_bytes"] {
         assert_eq!(done[key], planned[key], "{key}");
     }
     assert!(number(&done["written_bytes"]) > 5 << 20, "{done}");
     let checked = place.json(&["check", "--read-data"]);
-    let checked = &checked["repositories"][0];
+    let checked = &checked["destinations"][0];
     assert_eq!(
         (
             checked["problems"].to_string(),
@@ -86,7 +85,7 @@ fn what_may_stay_and_what_may_be_copied_are_limits() {
     let place = with_unused();
     let freed = |args: &[&str]| {
         let args = [&["prune", "--dry-run"], args].concat();
-        number(&place.json(&args)["repositories"][0]["freed_bytes"])
+        number(&place.json(&args)["destinations"][0]["freed_bytes"])
     };
     let all = freed(&["--max-unused", "0"]);
     let whole_packs = freed(&["--max-unused", "unlimited"]);

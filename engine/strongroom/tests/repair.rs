@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{ONE_OF_EACH, Place};
+use serde_json::Value;
 use strongroom_repository::Repository;
 use strongroom_repository::testing::{DirectoryDestination, Restic, noise};
+
+const WHERE_TO_GO_ON: &str = "`strongroom repair index nas --dry-run` and `strongroom repair snapshots nas --dry-run` show what a repair would save\n";
 
 fn backed_up() -> Place {
     let place = Place::new(ONE_OF_EACH);
@@ -38,7 +41,8 @@ fn an_index_that_is_damaged_is_made_anew() {
     fs::write(&damaged, "half").expect("written");
     assert_eq!(place.run(&["check"]).exit, 1);
     let planned = place.json(&["repair", "index", "--dry-run"]);
-    let planned = &planned["repositories"][0];
+    assert_eq!(planned["dry_run"], true);
+    let planned = &planned["destinations"][0];
     assert_eq!(
         (&planned["changed"], &planned["packs"]),
         (&true.into(), &4.into())
@@ -72,6 +76,8 @@ fn what_a_lost_pack_costs_is_named_and_the_backup_becomes_incomplete() {
             .expect("a pack"),
     )
     .expect("removed");
+    let checked = place.run(&["check"]);
+    assert_eq!((checked.exit, checked.stderr.as_str()), (1, WHERE_TO_GO_ON));
     let early = place.run(&["repair", "snapshots"]);
     assert_eq!(early.exit, 1);
     assert!(
@@ -81,12 +87,39 @@ fn what_a_lost_pack_costs_is_named_and_the_backup_becomes_incomplete() {
         "{}",
         early.stderr
     );
-    place.ok(&["repair", "index"]);
-    let planned = place.ok(&["repair", "snapshots", "--dry-run"]);
+    let repair = |args: &[&str], note: &str| {
+        let ended = place.run(&[&["repair"], args].concat());
+        let expected = (3, format!("{note}\n"));
+        assert_eq!((ended.exit, ended.stderr), expected, "{}", ended.stdout);
+        ended.stdout
+    };
+    let costs = "`strongroom repair snapshots nas --dry-run` names the files that this costs";
+    for args in [&["index", "--dry-run"][..], &["index"]] {
+        assert!(repair(args, costs).contains(" is missing\n"));
+    }
+    let again = "a new backup to nas stores again what its source still has";
+    let planned = repair(&["snapshots", "--dry-run"], again);
     assert!(planned.contains("would be replaced\n"), "{planned}");
-    assert!(planned.contains("is lost: data blob"), "{planned}");
-    let done = place.ok(&["repair", "snapshots"]);
-    assert!(done.contains("was replaced by "), "{done}");
+    assert!(planned.contains(" is lost: data blob"), "{planned}");
+    let json = place.run(&["repair", "snapshots", "--dry-run", "--json"]);
+    assert_eq!(json.exit, 3);
+    let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let repair_of = &json["destinations"][0]["repairs"][0];
+    let backup = repair_of["backup"].as_str().expect("an id");
+    let changes = repair_of["changes"].as_array().expect("a list");
+    let lost = changes.last().expect("a change")["path"].as_str();
+    // The names are those that other commands take.
+    let lost = lost.expect("a path");
+    assert!(place.path("media").join(lost).is_file(), "{lost}");
+    assert!(
+        planned.contains(&format!("    {lost} is lost")),
+        "{planned}"
+    );
+    let done = repair(&["snapshots"], again);
+    assert!(
+        done.contains(&format!(" of media in backup {backup} was replaced by ")),
+        "{done}"
+    );
     let listed = place.json(&["list"]);
     let states: Vec<_> = listed
         .as_array()
@@ -119,6 +152,30 @@ fn place_kept(repository: &Repository, destination: &str) -> PathBuf {
 }
 
 #[test]
+fn a_snapshot_that_makes_no_sense_is_left_alone_with_a_next_step() {
+    let place = backed_up();
+    let destination = DirectoryDestination::new("nas", place.path("nas"));
+    let repository = Repository::open(Arc::new(destination), "correct horse").expect("opens");
+    let odd = serde_json::json!({"time": "a new way to say it"});
+    let id = repository
+        .save_json(strongroom_repository::FileType::Snapshot, &odd)
+        .expect("saved");
+    let next = "a newer program may have made it: update strongroom, or forget it with a restic that understands it\n";
+    let pruned = place.run(&["prune"]);
+    assert_eq!(pruned.exit, 1);
+    assert!(pruned.stderr.ends_with(next), "{}", pruned.stderr);
+    let left = place.run(&["repair", "snapshots"]);
+    assert_eq!((left.exit, left.stderr.as_str()), (3, ""));
+    let line = format!(
+        "\n  snapshot {} was left alone: snapshot {} cannot be understood: ",
+        id.short(),
+        id.short()
+    );
+    assert!(left.stdout.contains(&line), "{}", left.stdout);
+    assert!(left.stdout.ends_with(next), "{}", left.stdout);
+}
+
+#[test]
 fn a_check_of_a_share_goes_on_where_the_last_one_stopped() {
     let place = backed_up();
     let destination = DirectoryDestination::new("nas", place.path("nas"));
@@ -133,7 +190,7 @@ fn a_check_of_a_share_goes_on_where_the_last_one_stopped() {
     for _ in 0..2 {
         let before = fs::read_to_string(&file).ok();
         let checked = place.json(&["check", "--read-data=50"]);
-        packs_read += checked["repositories"][0]["packs_read"]
+        packs_read += checked["destinations"][0]["packs_read"]
             .as_u64()
             .expect("a number");
         assert_ne!(fs::read_to_string(&file).ok(), before);

@@ -154,6 +154,9 @@ fn damage_costs_one_backup_and_is_named() {
     place.write("media/more.bin", noise(2_000_000, 7));
     let before = files(&place.path("nas/data"));
     place.ok(&["backup", "--source", "media"]);
+    let list = place.json(&["list"]);
+    let newest = list.as_array().and_then(|list| list.last());
+    let backup = newest.expect("a backup")["id"].as_str().expect("an id");
     let new = files(&place.path("nas/data"));
     let (name, _) = new
         .iter()
@@ -167,7 +170,9 @@ fn damage_costs_one_backup_and_is_named() {
     let first = ended.stderr.lines().next().unwrap_or_default();
     assert!(first.starts_with("error: snapshot "), "{first}");
     assert!(
-        first.contains(" of media was not copied: /media/more.bin: "),
+        first.contains(&format!(
+            " of media in backup {backup} was not copied: more.bin: "
+        )),
         "{first}"
     );
     assert_eq!(objects(&place.path("offsite/snapshots")).len(), 3);
@@ -198,7 +203,9 @@ fn pruning(place: &Place, restic: &Restic) -> Child {
 #[test]
 fn a_running_prune_of_restic_keeps_us_out_and_a_killed_one_is_unlocked() {
     for restic in Restic::installed() {
-        let place = Place::new(ONE_OF_EACH);
+        let place = Place::new(&format!(
+            "{ONE_OF_EACH}retention = {{ last = 1 }}\n\n[destinations.offsite]\nplugin = \"filesystem\"\nconfig = {{ path = \"$DIR/offsite\" }}\npassword = {{ command = [\"echo\", \"{OTHER_PASSWORD}\"] }}\n"
+        ));
         for number in 0..300 {
             place.write(&format!("media/{number}"), noise(100, number));
         }
@@ -206,8 +213,16 @@ fn a_running_prune_of_restic_keeps_us_out_and_a_killed_one_is_unlocked() {
         place.ok(&["backup"]);
         let mut prune = pruning(&place, &restic);
         let pid = prune.id();
-        for command in [["backup"], ["check"]] {
-            let ended = place.run(&command);
+        let commands: [&[&str]; 6] = [
+            &["backup"],
+            &["check", "nas"],
+            &["cat", "latest", "0"],
+            &["copy", "nas", "offsite"],
+            &["forget"],
+            &["repair", "index", "nas"],
+        ];
+        for command in commands {
+            let ended = place.run(command);
             assert_eq!(ended.exit, 1, "{command:?}");
             let mut lines = ended.stderr.lines();
             let first = lines.next().unwrap_or_default();
@@ -226,7 +241,15 @@ fn a_running_prune_of_restic_keeps_us_out_and_a_killed_one_is_unlocked() {
                 )
             );
         }
-        let left = place.ok(&["unlock"]);
+        let left = place.run(&["unlock", "nas"]);
+        assert_eq!(
+            (left.exit, left.stderr.as_str()),
+            (
+                0,
+                "`strongroom unlock nas --all` removes every lock: only for when you know that nobody is at work there\n"
+            )
+        );
+        let left = left.stdout;
         assert!(
             left.starts_with("nas: left · locked exclusively by "),
             "{left}"
@@ -243,7 +266,7 @@ fn a_running_prune_of_restic_keeps_us_out_and_a_killed_one_is_unlocked() {
             (&json!(true), &json!("dead"))
         );
         assert_eq!(lock["lock"]["pid"], pid);
-        assert_eq!(place.ok(&["unlock"]), "nas: no locks\n");
+        assert_eq!(place.ok(&["unlock", "nas"]), "nas: no locks\n");
         place.ok(&["backup"]);
         restic.run(&place.path("nas"), PASSWORD, &["prune"]);
         place.ok(&["check", "--read-data"]);

@@ -61,23 +61,15 @@ impl Plan {
         for (id, snapshot) in missing {
             let mut new = Vec::new();
             let mut new_ids = HashSet::new();
-            let followed = follow(
-                reader,
-                &snapshot.tree,
-                &seen,
-                progress,
-                |blob_type, blob| {
-                    let location = reader.locate(blob_type, blob)?;
-                    let key = (blob_type, *blob);
-                    if !held.contains(blob_type, blob)
-                        && !wanted.contains(&key)
-                        && new_ids.insert(key)
-                    {
-                        new.push(location);
-                    }
-                    Ok(())
-                },
-            );
+            let followed = follow(reader, &snapshot, &seen, progress, |blob_type, blob| {
+                let location = reader.locate(blob_type, blob)?;
+                let key = (blob_type, *blob);
+                if !held.contains(blob_type, blob) && !wanted.contains(&key) && new_ids.insert(key)
+                {
+                    new.push(location);
+                }
+                Ok(())
+            });
             match followed {
                 Ok(trees) => {
                     seen.extend(trees);
@@ -130,7 +122,7 @@ impl Plan {
         for (id, snapshot) in self.snapshots {
             let followed = follow(
                 reader,
-                &snapshot.tree,
+                &snapshot,
                 &seen,
                 progress,
                 |blob_type, blob| match lost.get(&(blob_type, *blob)) {
@@ -183,17 +175,18 @@ impl PackPlan {
     }
 }
 
-/// Visits every blob at and below the tree `root`, but for trees that were `seen`. Out come the trees. An error of `visit` ends it and gets
-/// the place.
+/// Visits every blob of `snapshot`, but for what is below trees that were `seen`. Out come the trees. An error of `visit` ends it and gets the
+/// place.
 fn follow(
     reader: &BlobReader,
-    root: &Id,
+    snapshot: &Snapshot,
     seen: &HashSet<Id>,
     progress: &Progress,
     mut visit: impl FnMut(BlobType, &Id) -> Result<()>,
 ) -> Result<HashSet<Id>> {
     let mut trees = HashSet::new();
-    let mut open = vec![(*root, String::new())];
+    let mut open = vec![(snapshot.tree, String::new())];
+    let named = |error: Error, path: &str| error.on(snapshot.path_in_source(path));
     while let Some((id, path)) = open.pop() {
         progress.check_cancelled()?;
         if seen.contains(&id) || !trees.insert(id) {
@@ -201,18 +194,18 @@ fn follow(
         }
         let here = |error: Error| match path.is_empty() {
             true => error.on("/"),
-            false => error.on(&path),
+            false => named(error, &path),
         };
         visit(BlobType::Tree, &id).map_err(here)?;
         for node in reader.tree(&id).map_err(here)?.nodes {
             let path = format!("{path}/{}", String::from_utf8_lossy(&node.name));
             for blob in node.content.iter().flatten() {
-                visit(BlobType::Data, blob).map_err(|error| error.on(&path))?;
+                visit(BlobType::Data, blob).map_err(|error| named(error, &path))?;
             }
             match (node.node_type, node.subtree) {
                 (NodeType::Dir, Some(subtree)) => open.push((subtree, path)),
                 (NodeType::Dir, None) => {
-                    return Err(Error::corrupted("directory without a tree").on(path));
+                    return Err(named(Error::corrupted("directory without a tree"), &path));
                 }
                 _ => {}
             }

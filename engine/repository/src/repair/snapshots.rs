@@ -42,6 +42,8 @@ pub enum Fate {
 pub struct SnapshotRepair {
     /// Which.
     pub id: Id,
+    /// What it says, where that can be read.
+    pub snapshot: Option<Snapshot>,
     /// What becomes of it.
     pub fate: Fate,
 }
@@ -74,7 +76,11 @@ pub fn repair_snapshots(
     let mut done = SnapshotsRepair::default();
     for (id, error) in &snapshots.problems {
         let fate = fate_of_unreadable(repository, id, error)?;
-        done.repairs.push(SnapshotRepair { id: *id, fate });
+        done.repairs.push(SnapshotRepair {
+            id: *id,
+            snapshot: None,
+            fate,
+        });
     }
     let mut replaced: HashMap<Id, Snapshot> = HashMap::new();
     for (id, snapshot) in &snapshots.good {
@@ -89,11 +95,15 @@ pub fn repair_snapshots(
                 replaced.insert(*id, without_lost(id, snapshot, tree, &changes));
                 Fate::Replaced {
                     new: None,
-                    changes: changes.named,
+                    changes: in_source(snapshot, changes.named),
                 }
             }
         };
-        done.repairs.push(SnapshotRepair { id: *id, fate });
+        done.repairs.push(SnapshotRepair {
+            id: *id,
+            snapshot: Some(snapshot.clone()),
+            fate,
+        });
     }
     if let Some(lock) = lock {
         if !dry_run && !done.repairs.is_empty() {
@@ -143,10 +153,19 @@ fn fate_of_unreadable(repository: &Repository, id: &Id, error: &Error) -> Result
         return Err(error.clone());
     }
     let why = finding("", error).message;
-    Ok(match repository.load_plain(FileType::Snapshot, id) {
-        Ok(_) => Fate::NotUnderstood(why),
-        Err(_) => Fate::Dropped(why),
+    Ok(match Snapshot::is_undamaged(repository, id) {
+        true => Fate::NotUnderstood(why),
+        false => Fate::Dropped(why),
     })
+}
+
+/// The changes with paths as people give them.
+fn in_source(snapshot: &Snapshot, changes: Vec<Change>) -> Vec<Change> {
+    let relative = |change: Change| Change {
+        path: snapshot.path_in_source(&change.path).to_owned(),
+        ..change
+    };
+    changes.into_iter().map(relative).collect()
 }
 
 /// The snapshot that takes the place of `id`.

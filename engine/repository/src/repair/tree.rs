@@ -18,7 +18,7 @@ use crate::tree::{Node, NodeType, Tree};
 /// What a repaired backup has otherwise than the damaged one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Where, from the root of the snapshot on.
+    /// Where, as [`Snapshot::path_in_source`](crate::Snapshot::path_in_source) has it.
     pub path: String,
     /// What, and why.
     pub message: String,
@@ -27,6 +27,7 @@ pub struct Change {
 /// The changes of one snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
+    /// With paths from the root of the snapshot on.
     pub(super) named: Vec<Change>,
     pub(super) files: u64,
     pub(super) bytes: u64,

@@ -56,10 +56,10 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<Exit> {
     )?;
     drop(display);
     if context.screen.is_json() {
-        let repositories: Vec<_> = checked.iter().map(to_json).collect();
+        let destinations: Vec<_> = checked.iter().map(to_json).collect();
         context
             .screen
-            .json(&json!({"repositories": repositories}))?;
+            .json(&json!({"destinations": destinations}))?;
     } else {
         for checked in &checked {
             if let Ok(report) = &checked.result {
@@ -80,7 +80,10 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<Exit> {
     for checked in &checked {
         match &checked.result {
             Ok(report) if report.problems.is_empty() => {}
-            Ok(_) => exit = Exit::Failed,
+            Ok(_) => {
+                context.screen.note(&next(&checked.destination));
+                exit = Exit::Failed;
+            }
             Err(error) => {
                 context.screen.error(error);
                 exit = Exit::Failed;
@@ -88,6 +91,13 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Where to go on after problems.
+fn next(destination: &str) -> String {
+    format!(
+        "`strongroom repair index {destination} --dry-run` and `strongroom repair snapshots {destination} --dry-run` show what a repair would save"
+    )
 }
 
 fn to_json(checked: &Checked) -> Value {

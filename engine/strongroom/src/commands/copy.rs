@@ -12,7 +12,7 @@ use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
 use crate::render::table::{Align, Cell, Table};
 use crate::render::{size, time};
-use crate::run::backups::{backup_id, source_name};
+use crate::run::backups::{backup_id, snapshot_name, source_name};
 use crate::run::copy::{Request, copy_backups};
 
 /// Arguments of `copy`.
@@ -67,12 +67,8 @@ pub fn run(args: CopyArgs, context: &Context) -> Result<Exit> {
 }
 
 fn not_copied(id: &Id, snapshot: &Snapshot, error: &Error) -> Error {
-    let what = format!(
-        "snapshot {} of {} was not copied",
-        id.short(),
-        source_name(snapshot)
-    );
-    error.clone().on(what)
+    let name = snapshot_name(id, snapshot);
+    error.clone().on(format!("{name} was not copied"))
 }
 
 fn text(report: &CopyReport, request: &Request, context: &Context) -> String {

@@ -172,7 +172,7 @@ fn show_json(
 ) -> Result<()> {
     let mut document = json!({"dry_run": dry_run, "destinations": destinations});
     if let Some(pruned) = pruned {
-        document["pruned"] = pruned.iter().map(|it| prune::to_json(it, false)).collect();
+        document["pruned"] = pruned.iter().map(prune::to_json).collect();
     }
     context.screen.json(&document)
 }

@@ -66,10 +66,10 @@ pub fn run(args: &PruneArgs, context: &Context) -> Result<Exit> {
     )?;
     drop(display);
     if context.screen.is_json() {
-        let repositories: Vec<_> = pruned.iter().map(|it| to_json(it, args.dry_run)).collect();
+        let destinations: Vec<_> = pruned.iter().map(to_json).collect();
         context
             .screen
-            .json(&json!({"repositories": repositories}))?;
+            .json(&json!({"dry_run": args.dry_run, "destinations": destinations}))?;
     }
     show(&pruned, args.dry_run, context)
 }
@@ -97,7 +97,7 @@ pub(super) fn show(
     Ok(exit)
 }
 
-pub(super) fn to_json(pruned: &AtDestination<Pruned>, dry_run: bool) -> Value {
+pub(super) fn to_json(pruned: &AtDestination<Pruned>) -> Value {
     let Pruned {
         figures,
         written_bytes,
@@ -109,7 +109,6 @@ pub(super) fn to_json(pruned: &AtDestination<Pruned>, dry_run: bool) -> Value {
     };
     json!({
         "destination": pruned.destination,
-        "dry_run": dry_run,
         "packs": figures.indexed.packs,
         "pack_bytes": figures.indexed.bytes,
         "used": {"blobs": figures.used.blobs, "bytes": figures.used.bytes},

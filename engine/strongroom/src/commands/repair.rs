@@ -4,13 +4,17 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use strongroom_repository::Result;
 use strongroom_repository::check::Finding;
-use strongroom_repository::repair::{Fate, IndexRepair, IndexRepairOptions, SnapshotsRepair};
+use strongroom_repository::repair::{
+    Fate, IndexRepair, IndexRepairOptions, SnapshotRepair, SnapshotsRepair,
+};
+use strongroom_repository::snapshot::NOT_UNDERSTOOD;
 
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::size;
 use crate::render::text::clean;
+use crate::run::backups::{backup_id, snapshot_name, source_name};
 use crate::run::open::AtDestination;
 use crate::run::repair::{repair_all_snapshots, repair_indexes};
 
@@ -61,56 +65,101 @@ pub fn run(command: &RepairCommand, context: &Context) -> Result<Exit> {
             };
             let done = repair_indexes(&engine, &args.destinations, options, progress)?;
             drop(display);
-            show(&done, context, index_json, |done| {
-                index_text(done, args.dry_run)
-            })
+            let kind = Kind {
+                to_json: index_json,
+                to_text: index_text,
+                is_complete: |done| {
+                    done.missing_packs.is_empty() && done.unreadable_packs.is_empty()
+                },
+                next: |_, destination| {
+                    Some(format!(
+                        "`strongroom repair snapshots {destination} --dry-run` names the files that this costs"
+                    ))
+                },
+            };
+            show(&done, args.dry_run, context, kind)
         }
         RepairCommand::Snapshots(args) => {
             let done = repair_all_snapshots(&engine, &args.destinations, args.dry_run, progress)?;
             drop(display);
-            show(&done, context, snapshots_json, |done| {
-                snapshots_text(done, args.dry_run)
-            })
+            let kind = Kind {
+                to_json: snapshots_json,
+                to_text: snapshots_text,
+                is_complete: |done| done.repairs.is_empty(),
+                next: |done, destination| {
+                    let is_lost =
+                        |repair: &SnapshotRepair| !matches!(repair.fate, Fate::NotUnderstood(_));
+                    done.repairs.iter().any(is_lost).then(|| {
+                        format!(
+                            "a new backup to {destination} stores again what its source still has"
+                        )
+                    })
+                },
+            };
+            show(&done, args.dry_run, context, kind)
         }
     }
+}
+
+/// How a kind of repair is shown.
+struct Kind<T> {
+    to_json: fn(&T) -> Value,
+    to_text: fn(&T, bool) -> String,
+    /// Nothing is lost, dropped or left alone.
+    is_complete: fn(&T) -> bool,
+    /// What to do at a destination where it is not so.
+    next: fn(&T, &str) -> Option<String>,
 }
 
 /// Shows what became of each destination.
 fn show<T>(
     done: &[AtDestination<T>],
+    dry_run: bool,
     context: &Context,
-    to_json: impl Fn(&T) -> Value,
-    to_text: impl Fn(&T) -> String,
+    kind: Kind<T>,
 ) -> Result<Exit> {
     if context.screen.is_json() {
-        let repositories = done.iter().map(|done| {
+        let destinations = done.iter().map(|done| {
             let mut value = match &done.result {
-                Ok(result) => to_json(result),
+                Ok(result) => (kind.to_json)(result),
                 Err(error) => json!({"error": error.to_string()}),
             };
             value["destination"] = json!(done.destination);
             value
         });
-        let repositories: Vec<_> = repositories.collect();
+        let destinations: Vec<_> = destinations.collect();
         context
             .screen
-            .json(&json!({"repositories": repositories}))?;
+            .json(&json!({"dry_run": dry_run, "destinations": destinations}))?;
     }
-    let mut exit = Exit::Done;
+    let (mut is_complete, mut has_failed) = (true, false);
     for done in done {
         match &done.result {
-            Ok(_) if context.screen.is_json() => {}
             Ok(result) => {
-                let text = format!("{}: {}", done.destination, to_text(result));
-                context.screen.result(&text)?;
+                if !context.screen.is_json() {
+                    let text = (kind.to_text)(result, dry_run);
+                    context
+                        .screen
+                        .result(&format!("{}: {text}", done.destination))?;
+                }
+                if !(kind.is_complete)(result) {
+                    is_complete = false;
+                    if let Some(next) = (kind.next)(result, &done.destination) {
+                        context.screen.note(&next);
+                    }
+                }
             }
             Err(error) => {
                 context.screen.error(error);
-                exit = Exit::Failed;
+                has_failed = true;
             }
         }
     }
-    Ok(exit)
+    Ok(match (has_failed, is_complete) {
+        (true, _) => Exit::Failed,
+        (false, false) => Exit::Incomplete,
+        (false, true) => Exit::Done,
+    })
 }
 
 fn index_json(done: &IndexRepair) -> Value {
@@ -165,40 +214,50 @@ fn index_text(done: &IndexRepair, dry_run: bool) -> String {
 
 fn snapshots_json(done: &SnapshotsRepair) -> Value {
     let repairs = done.repairs.iter().map(|repair| {
-        let id = repair.id.to_string();
-        match &repair.fate {
-            Fate::Dropped(why) => json!({"snapshot": id, "fate": "dropped", "message": why}),
-            Fate::NotUnderstood(why) => json!({"snapshot": id, "fate": "kept", "message": why}),
+        let mut value = match &repair.fate {
+            Fate::Dropped(why) => json!({"fate": "dropped", "message": why}),
+            Fate::NotUnderstood(why) => json!({"fate": "kept", "message": why}),
             Fate::Replaced { new, changes } => {
                 let changes = changes.iter();
                 let changes: Vec<_> = changes
                     .map(|change| json!({"path": change.path, "message": change.message}))
                     .collect();
                 let new = new.map(|id| id.to_string());
-                json!({"snapshot": id, "fate": "replaced", "new": new, "changes": changes})
+                json!({"fate": "replaced", "new": new, "changes": changes})
             }
+        };
+        value["snapshot"] = json!(repair.id);
+        if let Some(snapshot) = &repair.snapshot {
+            value["backup"] = json!(backup_id(&repair.id, snapshot));
+            value["source"] = json!(source_name(snapshot));
         }
+        value
     });
     let repairs: Vec<_> = repairs.collect();
     json!({"sound": done.sound, "repairs": repairs})
 }
 
 fn snapshots_text(done: &SnapshotsRepair, dry_run: bool) -> String {
-    let would = if dry_run { "would be" } else { "was" };
+    let is = if dry_run { "would be" } else { "was" };
     let sound = size::counted(done.sound as u64, "sound snapshot");
     let mut text = match done.repairs.len() {
         0 => format!("{sound}, nothing to repair\n"),
         number => format!("{sound}, {number} not\n"),
     };
     for repair in &done.repairs {
-        let id = repair.id.short();
-        let line = match &repair.fate {
-            Fate::Dropped(why) => format!("{would} dropped: {}", clean(why)),
-            Fate::NotUnderstood(why) => format!("was left alone: {}", clean(why)),
-            Fate::Replaced { new: None, .. } => format!("{would} replaced"),
-            Fate::Replaced { new: Some(new), .. } => format!("{would} replaced by {}", new.short()),
+        let name = match &repair.snapshot {
+            Some(snapshot) => snapshot_name(&repair.id, snapshot),
+            None => format!("snapshot {}", repair.id.short()),
         };
-        text.push_str(&format!("  snapshot {id} {line}\n"));
+        let line = match &repair.fate {
+            Fate::Dropped(why) => format!("{is} dropped: {}", clean(why)),
+            Fate::NotUnderstood(why) => {
+                format!("{is} left alone: {}\n    {NOT_UNDERSTOOD}", clean(why))
+            }
+            Fate::Replaced { new: None, .. } => format!("{is} replaced"),
+            Fate::Replaced { new: Some(new), .. } => format!("{is} replaced by {}", new.short()),
+        };
+        text.push_str(&format!("  {} {line}\n", clean(&name)));
         if let Fate::Replaced { changes, .. } = &repair.fate {
             for change in changes {
                 let (path, message) = (clean(&change.path), clean(&change.message));

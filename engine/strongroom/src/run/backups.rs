@@ -254,6 +254,15 @@ pub fn source_name(snapshot: &Snapshot) -> String {
     }
 }
 
+/// A snapshot as people know it, with its backup's id.
+pub fn snapshot_name(id: &Id, snapshot: &Snapshot) -> String {
+    let named = format!("snapshot {} of {}", id.short(), source_name(snapshot));
+    match snapshot.tag("run") {
+        Some(run) => format!("{named} in backup {run}"),
+        None => named,
+    }
+}
+
 /// The backup that `name` means: `latest` (of `source`, if one is named), or the first digits of its id or of one of its snapshots.
 pub fn find<'a>(backups: &'a [Backup], name: &str, source: Option<&str>) -> Result<&'a Backup> {
     let wrong = |kind, message: String| {
