@@ -191,6 +191,43 @@ fn a_pack_that_cannot_say_what_it_holds_is_named() {
 }
 
 #[test]
+fn a_pack_that_was_cut_short_leaves_the_index_and_the_next_backup_stores_again_what_was_in_it() {
+    for length in [0, 3, 1 << 20] {
+        let fixture = two_backups();
+        let pack = pack_of(&fixture, &noise(3 << 20, 2));
+        let mut bytes = fs::read(&pack).expect("read");
+        bytes.truncate(length);
+        fs::write(&pack, bytes).expect("written");
+        let error = snapshots(&fixture, false).expect_err("the index promises more than is there");
+        assert!(error.message().contains("is too short"), "{error}");
+
+        let packs = objects(&fixture, "data").len();
+        let planned = index(&fixture, false, true).expect("planned");
+        let done = index(&fixture, false, false).expect("repaired");
+        for it in [&planned, &done] {
+            assert_eq!(it.unreadable_packs.len(), 1, "{it:?}");
+            assert_eq!((it.changed, it.packs), (true, packs - 1), "{it:?}");
+        }
+        // Nobody is sent back here, and nothing is there to be changed again.
+        assert_eq!(snapshots(&fixture, true).expect("planned").sound, 1);
+        assert!(!index(&fixture, false, false).expect("again").changed);
+
+        fixture.backup();
+        let done = snapshots(&fixture, false).expect("repaired");
+        let [repair] = &done.repairs[..] else {
+            panic!("one lacks its manifest, which no source has: {done:?}")
+        };
+        let Fate::Replaced { changes, .. } = &repair.fate else {
+            panic!("it is replaced: {repair:?}")
+        };
+        let paths: Vec<_> = changes.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["/.strongroom/manifest.json"]);
+        fs::remove_file(&pack).expect("removed");
+        assert_sound(&fixture);
+    }
+}
+
+#[test]
 fn what_is_lost_is_left_out_and_named_and_the_rest_stays() {
     let fixture = two_backups();
     fs::remove_file(pack_of(&fixture, &noise(3 << 20, 2))).expect("removed");

@@ -36,7 +36,8 @@ pub struct IndexRepair {
     pub missing_packs: Vec<Id>,
     /// Packs that were asked, and could say what they hold.
     pub packs_read: usize,
-    /// Packs that could not. They stay where they are, and in the index where that knows them.
+    /// Packs that could not. They stay where they are, and in the index where a good index object describes a pack of their size. Of a pack
+    /// that was cut short the index forgets all, so that the next backup stores again what was in it.
     pub unreadable_packs: Vec<Finding>,
     /// Packs in the new index.
     pub packs: usize,
@@ -68,6 +69,7 @@ pub fn repair_index(
         progress,
         packs,
         described: HashSet::new(),
+        is_size_wrong: false,
         done: IndexRepair::default(),
     };
     let good = repair.survey(&files)?;
@@ -79,8 +81,10 @@ pub fn repair_index(
         .collect();
     asked.sort_unstable();
     let done = &mut repair.done;
-    done.changed =
-        options.all || !done.damaged_indexes.is_empty() || !done.missing_packs.is_empty();
+    done.changed = options.all
+        || repair.is_size_wrong
+        || !done.damaged_indexes.is_empty()
+        || !done.missing_packs.is_empty();
     let mut writer = (!options.dry_run).then(|| IndexWriter::new(repository));
     let written = repair.ask(&asked, &mut writer)?;
     repair.done.changed |= !written.is_empty();
@@ -110,6 +114,8 @@ struct Repair<'a> {
     packs: HashMap<Id, u64>,
     /// Packs that a good index object describes, with the right size.
     described: HashSet<Id>,
+    /// Whether a good index object describes a pack that is there with another size.
+    is_size_wrong: bool,
     done: IndexRepair,
 }
 
@@ -131,7 +137,7 @@ impl Repair<'_> {
                             Some(size) if described_size(&pack) == *size => {
                                 self.described.insert(pack.id);
                             }
-                            Some(_) => {}
+                            Some(_) => self.is_size_wrong = true,
                         }
                     }
                 }
