@@ -10,14 +10,27 @@ use bytes::Bytes;
 use common::{Folder, PASSWORD, backup_to, noise};
 use strongroom_repository::copy::copy;
 use strongroom_repository::destination::{Body, Destination, ObjectMetadata, PutOptions};
+use strongroom_repository::repair::{IndexRepairOptions, repair_index, repair_snapshots};
 use strongroom_repository::source::Kind;
 use strongroom_repository::testing::MemoryDestination;
 use strongroom_repository::{
     Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
 };
 
-/// Somebody else removes all objects of a kind as soon as the first pack is stored.
+/// Somebody else removes all objects of a kind as soon as a pack is read or stored.
 struct Thief(Arc<MemoryDestination>, &'static str);
+
+impl Thief {
+    fn look(&self, key: &str) {
+        if key.starts_with("data/") {
+            for key in self.0.keys() {
+                if key.starts_with(self.1) {
+                    self.0.set_object(&key, None);
+                }
+            }
+        }
+    }
+}
 
 impl Destination for Thief {
     fn name(&self) -> &str {
@@ -29,17 +42,12 @@ impl Destination for Thief {
     }
 
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
-        if key.starts_with("data/") {
-            for key in self.0.keys() {
-                if key.starts_with(self.1) {
-                    self.0.set_object(&key, None);
-                }
-            }
-        }
+        self.look(key);
         self.0.put(key, body, options)
     }
 
     fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        self.look(key);
         self.0.get(key, offset, length)
     }
 
@@ -66,16 +74,20 @@ fn repository() -> (Arc<MemoryDestination>, Arc<Repository>) {
     (destination, Arc::new(repository))
 }
 
+fn assert_lost(error: &Error) {
+    assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+    assert_eq!(
+        error.message(),
+        "the lock of repository nas was removed by somebody else"
+    );
+}
+
 fn check(run: impl Fn(Arc<Repository>) -> Result<(), Error>) {
     let (destination, repository) = repository();
     let watched =
         Repository::open(Arc::new(Thief(destination, "locks/")), PASSWORD).expect("opens");
     let error = run(Arc::new(watched)).expect_err("the lock is lost");
-    assert_eq!(error.kind(), ErrorKind::Failed);
-    assert_eq!(
-        error.message(),
-        "the lock of repository nas was removed by somebody else"
-    );
+    assert_lost(&error);
     // Nor an index: whoever took the repository meanwhile may have removed the packs that it would name.
     for file_type in [FileType::Index, FileType::Snapshot] {
         let written = repository.list(file_type).expect("listed");
@@ -146,4 +158,47 @@ fn a_backup_whose_index_was_replaced_writes_no_snapshot() {
         let found = repository.list(file_type).expect("listed");
         assert_eq!(found.len(), expected, "{file_type:?}");
     }
+}
+
+#[test]
+fn a_repair_that_lost_its_lock_writes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), noise(1 << 20, 1)).expect("written");
+    let (destination, repository) = repository();
+    backup_to(
+        vec![repository.clone()],
+        &mut Folder::new(folder.path()),
+        Kind::Full,
+    )
+    .expect("a backup");
+    let progress = Progress::default();
+    let watched =
+        Repository::open(Arc::new(Thief(destination.clone(), "locks/")), PASSWORD).expect("opens");
+    let watched = Arc::new(watched);
+    let objects = || -> Vec<String> {
+        let mut keys = destination.keys();
+        keys.retain(|key| !key.starts_with("locks/"));
+        keys
+    };
+
+    let before = objects();
+    let every = IndexRepairOptions {
+        all: true,
+        dry_run: false,
+    };
+    assert_lost(&repair_index(&watched, every, &progress).expect_err("the lock is lost"));
+    assert_eq!(objects(), before);
+
+    // Without its largest pack, the backup lacks something.
+    let size = |key: &String| destination.object(key).map(|object| object.len());
+    let packs = before.iter().filter(|key| key.starts_with("data/"));
+    let largest = packs.max_by_key(|key| size(key)).expect("a pack");
+    destination.set_object(largest, None);
+    let asked = IndexRepairOptions::default();
+    repair_index(&repository, asked, &progress).expect("repaired");
+    let before = objects();
+    assert_lost(&repair_snapshots(&watched, false, &progress).expect_err("the lock is lost"));
+    assert_eq!(objects(), before);
+    let done = repair_snapshots(&repository, false, &progress).expect("repaired");
+    assert_eq!(done.repairs.len(), 1);
 }

@@ -4,23 +4,27 @@ use super::{IndexFile, IndexPack};
 use crate::Result;
 use crate::file::FileType;
 use crate::id::Id;
+use crate::lock::Lock;
 use crate::repository::Repository;
 
 /// An index object is written as soon as it would describe so many blobs; restic writes them about as large.
 pub(crate) const BLOBS_PER_FILE: usize = 50_000;
 
-/// Writes index objects. What was not yet written when it is dropped is in none.
+/// Writes index objects under a lock: whoever took the repository meanwhile may have removed what they would name. What was not yet written
+/// when it is dropped is in none.
 pub(crate) struct IndexWriter<'a> {
     repository: &'a Repository,
+    lock: &'a Lock,
     waiting: Vec<IndexPack>,
     waiting_blobs: usize,
     written: Vec<Id>,
 }
 
 impl<'a> IndexWriter<'a> {
-    pub(crate) fn new(repository: &'a Repository) -> Self {
+    pub(crate) fn new(repository: &'a Repository, lock: &'a Lock) -> Self {
         Self {
             repository,
+            lock,
             waiting: Vec::new(),
             waiting_blobs: 0,
             written: Vec::new(),
@@ -46,6 +50,7 @@ impl<'a> IndexWriter<'a> {
     }
 
     fn write(&mut self) -> Result<()> {
+        self.lock.ensure_held()?;
         let file = IndexFile {
             supersedes: Vec::new(),
             packs: std::mem::take(&mut self.waiting),
@@ -54,5 +59,48 @@ impl<'a> IndexWriter<'a> {
         let id = self.repository.save_json(FileType::Index, &file)?;
         self.written.push(id);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::IndexBlob;
+    use super::*;
+    use crate::blob::BlobType;
+    use crate::init::InitOptions;
+    use crate::testing::MemoryDestination;
+
+    #[test]
+    fn no_object_is_written_under_a_lock_that_is_gone() {
+        let destination = Arc::new(MemoryDestination::new("nas"));
+        let options = InitOptions {
+            password: "correct horse",
+            ..InitOptions::default()
+        };
+        let repository = Repository::init(destination.clone(), options).expect("is made");
+        let repository = Arc::new(repository);
+        let id = Id::of(b"");
+        let blob = IndexBlob {
+            id,
+            blob_type: BlobType::Data,
+            offset: 0,
+            length: 32,
+            uncompressed_length: None,
+        };
+        let pack = IndexPack {
+            id,
+            blobs: vec![blob; BLOBS_PER_FILE],
+        };
+        let lock = Lock::exclusive(&repository).expect("is free");
+        let mut writer = IndexWriter::new(&repository, &lock);
+        writer.add(pack.clone()).expect("is written");
+        let written = || repository.list(FileType::Index).expect("listed").len();
+        assert_eq!(written(), 1);
+        destination.set_object(&FileType::Lock.key(&lock.id()), None);
+        // In the middle, not only at the end.
+        writer.add(pack).expect_err("the lock is lost");
+        assert_eq!(written(), 1);
     }
 }

@@ -34,9 +34,8 @@ pub(super) fn execute(
     let written_bytes = repacked.bytes;
     if plan.changes_index() || needs_tidying(inventory) {
         progress.step("writing the new index");
-        lock.ensure_held()?;
         let repository = inventory.reader().repository();
-        let mut writer = IndexWriter::new(repository);
+        let mut writer = IndexWriter::new(repository, lock);
         for pack in repacked.packs {
             writer.add(pack)?;
         }

@@ -167,8 +167,7 @@ impl Repack<'_> {
         if stored.packs.len() < stored.indexed + PACKS_BETWEEN_INDEXES {
             return Ok(());
         }
-        self.lock.ensure_held()?;
-        let mut writer = IndexWriter::new(self.inventory.reader().repository());
+        let mut writer = IndexWriter::new(self.inventory.reader().repository(), self.lock);
         for pack in stored.packs.iter().skip(stored.indexed) {
             writer.add(pack.clone())?;
         }

@@ -85,14 +85,14 @@ pub fn repair_index(
         || repair.is_size_wrong
         || !done.damaged_indexes.is_empty()
         || !done.missing_packs.is_empty();
-    let mut writer = (!options.dry_run).then(|| IndexWriter::new(repository));
+    let writing = lock.as_ref().filter(|_| !options.dry_run);
+    let mut writer = writing.map(|lock| IndexWriter::new(repository, lock));
     let written = repair.ask(&asked, &mut writer)?;
     repair.done.changed |= !written.is_empty();
     if repair.done.changed {
         repair.keep(&good, &written, &mut writer)?;
         if let (Some(writer), Some(lock)) = (writer, &lock) {
             progress.step("writing the new index");
-            lock.ensure_held()?;
             let new = writer.finish()?;
             progress.step("removing the old index");
             lock.ensure_held()?;

@@ -26,7 +26,7 @@ const REPAIRED: &str = "repaired";
 pub enum Fate {
     /// It cannot be read, or its root cannot, and goes.
     Dropped(String),
-    /// It can be read and makes no sense to this program, which leaves it alone: it may be of a newer one.
+    /// It, or a directory in it, can be read and makes no sense to this program, which leaves it alone: it may be of a newer one.
     NotUnderstood(String),
     /// It goes, and the snapshot `new` without what is lost comes in its place; `None` in a dry run.
     Replaced {
@@ -72,7 +72,8 @@ pub fn repair_snapshots(
     ensure_packs_are_there(repository, &index, progress)?;
     let reader = BlobReader::new(Arc::clone(repository), index);
     progress.step("following snapshots");
-    let mut trees = TreeRepair::new(&reader, progress, dry_run)?;
+    let writing = lock.as_ref().filter(|_| !dry_run);
+    let mut trees = TreeRepair::new(&reader, progress, writing)?;
     let mut done = SnapshotsRepair::default();
     for (id, error) in &snapshots.problems {
         let fate = fate_of_unreadable(repository, id, error)?;
@@ -91,6 +92,7 @@ pub fn repair_snapshots(
                 continue;
             }
             Repaired::Unreadable(why) => Fate::Dropped(format!("its root is lost: {why}")),
+            Repaired::NotUnderstood(why) => Fate::NotUnderstood(why),
             Repaired::Replaced(tree) => {
                 replaced.insert(*id, without_lost(id, snapshot, tree, &changes));
                 Fate::Replaced {
@@ -105,18 +107,18 @@ pub fn repair_snapshots(
             fate,
         });
     }
-    if let Some(lock) = lock {
-        if !dry_run && !done.repairs.is_empty() {
-            progress.step("replacing snapshots");
-            // What the new snapshots need is durable before the first of them is.
-            trees.finish()?;
-            for repair in &mut done.repairs {
-                progress.check_cancelled()?;
-                lock.ensure_held()?;
-                let new = replaced.get(&repair.id);
-                carry_out(repository, &snapshots, repair, new)?;
-            }
+    if let Some(lock) = writing.filter(|_| !done.repairs.is_empty()) {
+        progress.step("replacing snapshots");
+        // What the new snapshots need is durable before the first of them is.
+        trees.finish()?;
+        for repair in &mut done.repairs {
+            progress.check_cancelled()?;
+            lock.ensure_held()?;
+            let new = replaced.get(&repair.id);
+            carry_out(repository, &snapshots, repair, new)?;
         }
+    }
+    if let Some(lock) = lock {
         lock.release()?;
     }
     Ok(done)
@@ -147,16 +149,17 @@ fn ensure_packs_are_there(
     Ok(())
 }
 
-/// Only what is damaged goes.
+/// Only what is damaged goes. What could not be looked at again may be sound.
 fn fate_of_unreadable(repository: &Repository, id: &Id, error: &Error) -> Result<Fate> {
     if error.kind() != ErrorKind::Corrupted {
         return Err(error.clone());
     }
     let why = finding("", error).message;
-    Ok(match Snapshot::is_undamaged(repository, id) {
-        true => Fate::NotUnderstood(why),
-        false => Fate::Dropped(why),
-    })
+    match repository.load_plain(FileType::Snapshot, id) {
+        Ok(_) => Ok(Fate::NotUnderstood(why)),
+        Err(error) if error.is_damage() => Ok(Fate::Dropped(why)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The changes with paths as people give them.

@@ -11,6 +11,7 @@ use crate::buffer::Buffer;
 use crate::codec::{Encoder, ensure_proven};
 use crate::id::Id;
 use crate::index::IndexWriter;
+use crate::lock::Lock;
 use crate::pack::PackBuilder;
 use crate::progress::Progress;
 use crate::tree::{Node, NodeType, Tree};
@@ -43,6 +44,8 @@ pub(super) enum Repaired {
     Replaced(Id),
     /// It cannot be read, and this is why.
     Unreadable(String),
+    /// It, or one below it, is as it was written and makes no sense to this program, and this is why.
+    NotUnderstood(String),
 }
 
 /// Repairs trees. Those that are sound are looked at once.
@@ -55,12 +58,13 @@ pub(super) struct TreeRepair<'a> {
 }
 
 impl<'a> TreeRepair<'a> {
+    /// Writes under `lock`; only looks without one.
     pub(super) fn new(
         reader: &'a BlobReader,
         progress: &'a Progress,
-        dry_run: bool,
+        lock: Option<&'a Lock>,
     ) -> Result<Self> {
-        let writer = (!dry_run).then(|| TreeWriter::new(reader)).transpose()?;
+        let writer = lock.map(|lock| TreeWriter::new(reader, lock)).transpose()?;
         Ok(Self {
             reader,
             progress,
@@ -86,19 +90,30 @@ impl<'a> TreeRepair<'a> {
         if number.is_some_and(|number| self.sound.contains(&number)) {
             return Ok(Repaired::Sound);
         }
-        let tree = match self.reader.tree(id) {
-            Ok(tree) => tree,
+        let content = match self.read(id) {
+            Ok(content) => content,
             Err(error) if error.is_damage() => {
                 return Ok(Repaired::Unreadable(error.message().to_owned()));
             }
             Err(error) => return Err(error),
         };
+        let tree = match Tree::decode(&content) {
+            Ok(tree) => tree,
+            Err(error) => {
+                let why = format!("tree {} at {path}/: {}", id.short(), error.message());
+                return Ok(Repaired::NotUnderstood(why));
+            }
+        };
+        drop(content);
         let before = changes.named.len();
         let mut nodes = Vec::with_capacity(tree.nodes.len());
         for mut node in tree.nodes {
             let path = format!("{path}/{}", String::from_utf8_lossy(&node.name));
             let stays = match node.node_type {
-                NodeType::Dir => self.repair_directory(&mut node, path, changes)?,
+                NodeType::Dir => match self.repair_directory(&mut node, path, changes)? {
+                    Some(why) => return Ok(Repaired::NotUnderstood(why)),
+                    None => true,
+                },
                 NodeType::File => self.repair_file(&mut node, path, changes),
                 _ => true,
             };
@@ -113,13 +128,21 @@ impl<'a> TreeRepair<'a> {
         self.store(&Tree { nodes }).map(Repaired::Replaced)
     }
 
-    /// A directory stays, be it empty.
+    /// Reads a tree, a second time where it is not what it should be: a line may have failed rather than the store.
+    fn read(&self, id: &Id) -> Result<Vec<u8>> {
+        match self.reader.read_tree(id) {
+            Err(error) if error.is_damage() => self.reader.read(BlobType::Tree, id),
+            read => read,
+        }
+    }
+
+    /// A directory stays, be it empty. Returns why it is not understood, where that is so.
     fn repair_directory(
         &mut self,
         node: &mut Node,
         path: String,
         changes: &mut Changes,
-    ) -> Result<bool> {
+    ) -> Result<Option<String>> {
         let repaired = match &node.subtree {
             Some(subtree) => self.repair(subtree, &path, changes)?,
             None => Repaired::Unreadable("it has no tree".into()),
@@ -127,6 +150,7 @@ impl<'a> TreeRepair<'a> {
         match repaired {
             Repaired::Sound => {}
             Repaired::Replaced(tree) => node.subtree = Some(tree),
+            Repaired::NotUnderstood(why) => return Ok(Some(why)),
             Repaired::Unreadable(why) => {
                 changes.directories += 1;
                 changes.named.push(Change {
@@ -136,7 +160,7 @@ impl<'a> TreeRepair<'a> {
                 node.subtree = Some(self.store(&Tree::default())?);
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     fn repair_file(&self, node: &mut Node, path: String, changes: &mut Changes) -> bool {
@@ -178,6 +202,7 @@ impl<'a> TreeRepair<'a> {
 /// Stores trees in packs, and names these in the index.
 struct TreeWriter<'a> {
     reader: &'a BlobReader,
+    lock: &'a Lock,
     encoder: Encoder,
     stored: HashSet<Id>,
     pack: Option<PackBuilder>,
@@ -185,13 +210,14 @@ struct TreeWriter<'a> {
 }
 
 impl<'a> TreeWriter<'a> {
-    fn new(reader: &'a BlobReader) -> Result<Self> {
+    fn new(reader: &'a BlobReader, lock: &'a Lock) -> Result<Self> {
         Ok(Self {
             reader,
+            lock,
             encoder: Encoder::new()?,
             stored: HashSet::new(),
             pack: None,
-            index: IndexWriter::new(reader.repository()),
+            index: IndexWriter::new(reader.repository(), lock),
         })
     }
 
@@ -218,6 +244,7 @@ impl<'a> TreeWriter<'a> {
     fn send(&mut self) -> Result<()> {
         match self.pack.take() {
             Some(pack) => {
+                self.lock.ensure_held()?;
                 let (pack, _) = self.reader.repository().save_pack(pack)?;
                 self.index.add(pack)
             }
