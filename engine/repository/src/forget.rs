@@ -1,17 +1,17 @@
 //! Forgetting: snapshots' ids in, their objects gone. The data that only they needed stays until it is pruned.
 
+use crate::Result;
 use crate::file::FileType;
 use crate::id::Id;
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::repository::Repository;
-use crate::{Result, parallel};
 
 /// How many are removed between two looks at the lock and at whether the user has cancelled.
 const AT_ONCE: usize = 100;
 
-/// Removes `snapshots` under `lock`, which is exclusive, beginning with the first. Each is gone or still whole at any moment, so whoever is
-/// interrupted here can go on later.
+/// Removes `snapshots` under `lock`, which is exclusive, one after another: none goes before all those in front of it are gone, because
+/// what retention would keep of the rest depends on that. Whoever is interrupted here can go on later.
 pub fn forget(
     repository: &Repository,
     lock: &Lock,
@@ -20,15 +20,13 @@ pub fn forget(
 ) -> Result<()> {
     progress.step("forgetting");
     progress.expect(None, Some(snapshots.len() as u64));
-    let threads = repository.destination().parallelism();
     for some in snapshots.chunks(AT_ONCE) {
         progress.check_cancelled()?;
         lock.ensure_held()?;
-        parallel::for_each(threads, some, |id| {
+        for id in some {
             repository.delete(FileType::Snapshot, id)?;
             progress.advance(0, 1);
-            Ok(())
-        })?;
+        }
     }
     Ok(())
 }

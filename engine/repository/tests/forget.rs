@@ -53,6 +53,26 @@ fn what_was_interrupted_is_finished_by_the_next_one() {
     assert_eq!(left(&repository), 5);
 }
 
+/// What retention keeps of the rest depends on it.
+#[test]
+fn none_goes_before_those_in_front_of_it() {
+    let (destination, repository, ids) = repository(20);
+    let lock = Lock::exclusive(&repository).expect("is free");
+    let first = FileType::Snapshot.key(&ids[0]);
+    destination.inject(Fault::fail(Operation::Delete, 0, 1, ErrorKind::Denied).on_keys(&first));
+    forget(&repository, &lock, &ids, &Progress::default()).expect_err("fails");
+    assert_eq!(left(&repository), 20);
+    destination.forget_calls();
+    forget(&repository, &lock, &ids, &Progress::default()).expect("goes on");
+    let calls = destination.calls().into_iter();
+    let deleted: Vec<String> = calls
+        .filter(|call| call.operation == Operation::Delete)
+        .map(|call| call.key)
+        .collect();
+    let expected: Vec<String> = ids.iter().map(|id| FileType::Snapshot.key(id)).collect();
+    assert_eq!(deleted, expected);
+}
+
 #[test]
 fn nothing_is_forgotten_under_a_lock_that_somebody_removed() {
     let (destination, repository, ids) = repository(3);
