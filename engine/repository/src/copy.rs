@@ -73,8 +73,8 @@ pub struct Volume {
 
 /// Brings the snapshots that `select` chooses from `source` to `target`. Both keep their own passwords and keys.
 ///
-/// A snapshot that cannot be copied because of damage at the source is in the report, and the others are copied. An error means that
-/// nothing new counts at the target; what was sent is found there by the next copy.
+/// A snapshot that cannot be copied because of damage at the source is in the report, and the others are copied. After an
+/// error, the snapshots that were written before it count all the same, each of them whole; the next copy finds these and all that was sent.
 pub fn copy(
     source: &Arc<Repository>,
     target: &Arc<Repository>,
