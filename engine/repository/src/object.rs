@@ -116,7 +116,7 @@ fn remedy(name: &str, file_type: FileType) -> String {
         FileType::Config => "get the file 'config' back from a copy of the repository",
         FileType::Key => "the repository still opens with the password of another key",
         FileType::Pack => {
-            "a check names the backups that need it; the next backup stores again what the source still has"
+            "get it back from a copy of the repository, or move it away and run `strongroom repair index`: the next backup stores again what the source still has"
         }
         FileType::Index => {
             "`strongroom repair index` makes the index anew from the packs (so does `restic repair index`)"

@@ -227,6 +227,28 @@ fn a_pack_that_was_cut_short_leaves_the_index_and_the_next_backup_stores_again_w
     }
 }
 
+/// What the operator's guide says of a pack that has its size.
+#[test]
+fn a_pack_with_wrong_content_is_healed_by_moving_it_away_and_backing_up_again() {
+    let fixture = two_backups();
+    let pack = pack_of(&fixture, &noise(3 << 20, 2));
+    flip_middle(&pack);
+    assert!(!index(&fixture, false, false).expect("repaired").changed);
+    fixture.backup();
+    assert_ne!(problems(&fixture), [] as [String; 0]);
+
+    fs::rename(&pack, fixture.path("moved")).expect("moved");
+    let done = index(&fixture, false, false).expect("repaired");
+    assert_eq!(done.missing_packs.len(), 1);
+    fixture.backup();
+    snapshots(&fixture, false).expect("repaired");
+    assert_sound(&fixture);
+    for restic in Restic::installed() {
+        let second = fixture.dumped(&restic, "/media/second");
+        assert!(second == noise(3 << 20, 2), "the source still had it");
+    }
+}
+
 #[test]
 fn what_is_lost_is_left_out_and_named_and_the_rest_stays() {
     let fixture = two_backups();
