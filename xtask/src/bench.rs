@@ -31,7 +31,7 @@ use place::Place;
 use results::Results;
 
 /// What a benchmark is asked for.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Options {
     scale: f64,
     rounds: usize,
@@ -45,14 +45,23 @@ struct Options {
     record: bool,
 }
 
+/// How much larger than the volume the large one is.
+const LARGE: f64 = 4.0;
+
 /// Every benchmark.
-const NAMES: &str = "volume, many, dump, index, sandbox, stages";
+const NAMES: &str = "volume, many, large, dump, index, sandbox, stages";
 
 /// Runs the benchmark that `arguments` name, or all.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let missing = || Error::new("a benchmark is missing").hint(format!("one of {NAMES}, or all"));
     let (name, rest) = arguments.split_first().ok_or_else(missing)?;
     let options = Options::parse(rest)?;
+    if name == "all" && options.json.is_some() {
+        return Err(
+            Error::new("--json names one file, and `all` has many results")
+                .hint("they are in target/bench, a file for each benchmark"),
+        );
+    }
     if options.install_peers {
         packages::install_peers(workspace)?;
     }
@@ -67,6 +76,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 fn measure(workspace: &Workspace, name: &str, options: &Options) -> Result<()> {
     let results = match name {
         "volume" => folder(workspace, options, Content::Volume, "volume")?,
+        "large" => folder(workspace, &options.times(LARGE), Content::Volume, "large")?,
         "many" => folder(workspace, options, Content::Many, "many")?,
         "sandbox" => folder(workspace, options, Content::Volume, "sandbox")?,
         "dump" => dump::run(workspace, options)?,
@@ -92,6 +102,7 @@ fn folder(
             Tool::native(native::build(workspace)?, "without plugins", false),
             Tool::strongroom(engine::build(workspace)?),
         ],
+        "large" => vec![Tool::strongroom(engine::build(workspace)?)],
         _ => tools(workspace, options)?,
     };
     let disk = disk(workspace, options)?;
@@ -109,9 +120,14 @@ fn folder(
         folder::round(&dataset, tool, &place.folder, name == "sandbox")
     });
     let _ = fs::remove_dir_all(&place.folder);
+    let zstd = match name {
+        "sandbox" | "large" => "its fast strategy between levels 1 and 2",
+        _ => peers::ZSTD,
+    };
     let (title, ratio) = match name {
         "sandbox" => ("With and without plugins", "with plugins"),
         "many" => ("Backing up many small files", "of the best peer"),
+        "large" => ("Backing up a large volume", ""),
         _ => ("Backing up a volume", "of the best peer"),
     };
     Ok(Results {
@@ -123,7 +139,7 @@ fn folder(
                 dataset.files,
                 dataset.bytes as f64 / 1e9,
                 content.about(),
-                peers::ZSTD,
+                zstd,
                 place.description
             ),
             machine_and_rounds(options.rounds),
@@ -141,6 +157,11 @@ fn tools(workspace: &Workspace, options: &Options) -> Result<Vec<Tool>> {
         tools.push(Tool::strongroom(engine::build(workspace)?));
     }
     tools.extend(peers::installed(workspace, |name| options.wants(name)));
+    some(tools)
+}
+
+/// `tools`, which are at least one.
+fn some(tools: Vec<Tool>) -> Result<Vec<Tool>> {
     if tools.is_empty() {
         return Err(
             Error::new("none of the tools is installed").hint("--install-peers installs them")
@@ -198,6 +219,14 @@ fn machine_and_rounds(rounds: usize) -> String {
 }
 
 impl Options {
+    /// The same of data so many times as large.
+    fn times(&self, factor: f64) -> Self {
+        Self {
+            scale: self.scale * factor,
+            ..self.clone()
+        }
+    }
+
     fn parse(arguments: &[String]) -> Result<Self> {
         let mut options = Self {
             scale: 1.0,

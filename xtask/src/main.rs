@@ -29,6 +29,7 @@ cargo xtask demo [--keep]        shows a backup and a restore of sample files; -
 cargo xtask bench NAME [OPTION…]  measures strongroom beside its peers; NAME is one of these, or all:
   volume                         a folder of about 3 GB: photos, texts, dumps
   many                           300,000 small files
+  large                          a folder of about 12 GB, strongroom alone: whether its memory stays bounded
   dump                           a stream of 2 GB into one file, twice, 1 % of it changed
   index                          a repository of 5 million blobs: time, memory, look-ups
   sandbox                        the engine with and without plugins
@@ -37,7 +38,7 @@ cargo xtask bench NAME [OPTION…]  measures strongroom beside its peers; NAME i
   --rounds N                     how often everything is measured (3)
   --dir DIR                      where data and repositories are put (target/bench, and memory where there is room)
   --tools A,B                    of strongroom, restic, rustic, borg; all that are there if not given
-  --json FILE                    writes the figures there, too
+  --json FILE                    writes the figures there, too; not with all
   --record                       shows them in docs/performance.md
   --install-peers                installs rustic (from crates.io) and borg (Debian) first
 cargo xtask soak [OPTION…]       random operations, ours and restic's, with kills in between, on one repository; then all is verified

@@ -120,17 +120,20 @@ impl Dataset {
 
     /// Reads every byte once, so that every tool finds the files in memory.
     pub(crate) fn warm(&self) -> Result<()> {
-        let mut buffer = vec![0; 1 << 18];
-        for path in self.paths()? {
-            let mut file = File::open(&path).map_err(|e| Error::io("cannot open", &path, &e))?;
-            while file
-                .read(&mut buffer)
-                .map_err(|e| Error::io("cannot read", &path, &e))?
-                > 0
-            {}
-        }
-        Ok(())
+        self.paths()?.iter().try_for_each(|path| warm(path))
     }
+}
+
+/// Reads a file once, so that every tool finds it in memory.
+pub(crate) fn warm(path: &Path) -> Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    let mut file = File::open(path).map_err(|e| Error::io("cannot open", path, &e))?;
+    while file
+        .read(&mut buffer)
+        .map_err(|e| Error::io("cannot read", path, &e))?
+        > 0
+    {}
+    Ok(())
 }
 
 /// Every file below `folder` that is no folder, in no order.

@@ -9,12 +9,13 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::dataset::warm;
 use super::folder::size_of;
 use super::measure::measure_stream;
 use super::peers::{Input, Phase, Place, Tool};
 use super::results::{Figure, Results};
 use super::rounds::{interleaved, tell};
-use super::{Options, disk, machine_and_rounds, native, peers, place};
+use super::{Options, disk, machine_and_rounds, native, peers, place, some};
 use crate::error::{Error, Result};
 use crate::random::{Random, Words};
 use crate::workspace::{Workspace, say};
@@ -36,8 +37,12 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<Results> {
         tools.push(Tool::native(program, "strongroom's engine", true));
     }
     tools.extend(peers::installed(workspace, |name| options.wants(name)));
+    let tools = some(tools)?;
     let disk = disk(workspace, options)?;
     let dumps = Dumps::prepare(&disk, options.scale)?;
+    for dump in [dumps.first(), dumps.second()] {
+        warm(&dump)?;
+    }
     let place = place(options, &disk, dumps.bytes * 3);
     let measured = interleaved(&tools, options.rounds, |tool| {
         round(&dumps, tool, &place.folder)

@@ -9,9 +9,9 @@ use std::process::Command;
 
 use super::measure::measure;
 use super::peers::{Input, Phase, Place, Tool};
-use super::results::{Figure, Results};
+use super::results::{Figure, Results, Rounds};
 use super::rounds::{interleaved, tell};
-use super::{Options, disk, machine_and_rounds, native, place, tools};
+use super::{Options, disk, machine_and_rounds, native, place, some, tools};
 use crate::error::{Error, Result};
 use crate::process;
 use crate::workspace::{Workspace, make_folder, say};
@@ -26,25 +26,14 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<Results> {
     let native = native::build(workspace)?;
     let mut tools = tools(workspace, options)?;
     tools.retain(Tool::is_of_restics_format);
+    let tools = some(tools)?;
     let blobs = (BLOBS * options.scale) as u64;
     let disk = disk(workspace, options)?;
     let place = place(options, &disk, blobs * BYTES_PER_BLOB * 3);
     let _ = fs::remove_dir_all(&place.folder);
-    let (made, data) = (place.folder.join("made"), place.folder.join("data"));
-    make_folder(&data)?;
-    let file = data.join("file");
-    fs::write(&file, "one small file\n").map_err(|e| Error::io("cannot write", &file, &e))?;
-    say(&format!("making a repository of {blobs} blobs"));
-    let engine = |command: &str| {
-        let mut program = Command::new(&native);
-        process::output(program.arg(command).arg(&made).arg(blobs.to_string()))
-    };
-    engine("index-make")?;
-    let measured = interleaved(&tools, options.rounds, |tool| {
-        round(&made, &data, tool, &place.folder.join("work"), blobs)
-    });
-    let alone = engine("index");
+    let measured = rounds(&native, &tools, options.rounds, &place.folder, blobs);
     let _ = fs::remove_dir_all(&place.folder);
+    let (measured, alone) = measured?;
     Ok(Results {
         name: "index",
         title: "Opening a large repository",
@@ -54,12 +43,36 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<Results> {
                 place.description
             ),
             machine_and_rounds(options.rounds),
-            our_index(&alone?)?,
+            our_index(&alone)?,
         ],
         ratio: "of the best peer",
         figures: figures(),
-        tools: measured?,
+        tools: measured,
     })
+}
+
+/// Makes the repository in `folder` and measures; out come the rounds, and what the engine printed of its index alone.
+fn rounds(
+    native: &Path,
+    tools: &[Tool],
+    count: usize,
+    folder: &Path,
+    blobs: u64,
+) -> Result<(Vec<Rounds>, String)> {
+    let (made, data) = (folder.join("made"), folder.join("data"));
+    make_folder(&data)?;
+    let file = data.join("file");
+    fs::write(&file, "one small file\n").map_err(|e| Error::io("cannot write", &file, &e))?;
+    say(&format!("making a repository of {blobs} blobs"));
+    let engine = |command: &str| {
+        let mut program = Command::new(native);
+        process::output(program.arg(command).arg(&made).arg(blobs.to_string()))
+    };
+    engine("index-make")?;
+    let measured = interleaved(tools, count, |tool| {
+        round(&made, &data, tool, &folder.join("work"), blobs)
+    })?;
+    Ok((measured, engine("index")?))
 }
 
 fn figures() -> Vec<Figure> {
