@@ -27,6 +27,8 @@ pub struct Answer {
     buffer: Buffer,
     /// Bytes that are wanted at most.
     most: u64,
+    /// Whether `most` is only a limit.
+    is_open_ended: bool,
     /// Bytes that were given, those not wanted included.
     given: u64,
 }
@@ -42,6 +44,7 @@ impl Answer {
                 home: Arc::clone(spares),
             },
             most: length.unwrap_or(most),
+            is_open_ended: length.is_none(),
             given: 0,
         }
     }
@@ -63,24 +66,26 @@ impl Answer {
         self.given = self.given.saturating_add(bytes.len() as u64);
     }
 
-    /// Appends up to `length` bytes of `file` from `offset`, fewer where it ends or no more is wanted.
+    /// Appends up to `length` bytes of `file` from `offset`, fewer where it ends or no more is wanted. Where nobody said how many that is, it is
+    /// looked whether the file goes on, and counted: an answer that was cut short must not look complete.
     fn copy(&mut self, file: &File, offset: u64, length: u64) -> io::Result<u64> {
         let wanted = self.wanted(length);
         let mut copied = 0;
         while copied < wanted {
             let room = self.buffer.room((wanted - copied).min(STEP));
-            let at = offset.saturating_add(copied as u64);
-            let read = match file.read_at(room, at) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
-            };
+            let read = read_at(file, room, offset.saturating_add(copied as u64))?;
             if read == 0 {
-                break;
+                return Ok(copied as u64);
             }
             self.buffer.filled += read;
+            // With each read: a plugin may go on after an error, and what was kept is kept.
+            self.given = self.given.saturating_add(read as u64);
             copied += read;
         }
-        self.given = self.given.saturating_add(copied as u64);
+        if self.is_open_ended && length > copied as u64 {
+            let beyond = read_at(file, &mut [0], offset.saturating_add(copied as u64))?;
+            self.given = self.given.saturating_add(beyond as u64);
+        }
         Ok(copied as u64)
     }
 
@@ -88,6 +93,15 @@ impl Answer {
     fn wanted(&self, length: u64) -> usize {
         let left = self.most.saturating_sub(self.given);
         usize::try_from(left.min(length)).unwrap_or(usize::MAX)
+    }
+}
+
+fn read_at(file: &File, room: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(room, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 
@@ -207,6 +221,36 @@ mod tests {
         check(None, 8, 100, b"<89");
         check(None, 11, 1, b"<");
         check(Some(3), 0, 10, b"<01");
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_counted_and_not_cut_short_in_silence() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"0123456789").expect("written");
+        let check = |most, asked, given| {
+            let mut answer = Answer::new(&Arc::default(), None, most);
+            let copied = answer.copy(&file, 0, asked).expect("copied");
+            assert_eq!(answer.given(), given);
+            assert_eq!(copied, answer.into_bytes().len() as u64);
+        };
+        check(9, 10, 10);
+        check(4, u64::MAX, 5);
+        check(10, 100, 10);
+        check(4, 4, 4);
+    }
+
+    #[test]
+    fn what_came_before_an_error_is_counted() {
+        let (mut file, folder) = (
+            tempfile::tempfile().expect("a file"),
+            tempfile::tempdir().expect("a folder"),
+        );
+        file.write_all(b"0123456789").expect("written");
+        let mut answer = Answer::new(&Arc::default(), Some(12), 100);
+        answer.copy(&file, 0, 4).expect("copied");
+        let folder = File::open(folder.path()).expect("opened");
+        answer.copy(&folder, 0, 4).expect_err("a folder");
+        assert_eq!((answer.given(), &*answer.into_bytes()), (4, &b"0123"[..]));
     }
 
     #[test]

@@ -111,8 +111,8 @@ impl<'a> Answer<'a> {
         self.0.write(bytes);
     }
 
-    /// Appends `length` bytes of an open file from `offset`, fewer only where it ends, and returns how many. The engine reads them itself:
-    /// they never enter the plugin.
+    /// Appends `length` bytes of an open file from `offset`, fewer only where it ends, or where no more is wanted, and returns how many. The
+    /// engine reads them itself: they never enter the plugin.
     pub fn copy(&self, from: &Descriptor, offset: u64, length: u64) -> Result<u64> {
         Ok(self.0.copy(from, offset, length)?)
     }
