@@ -404,7 +404,7 @@ fn a_damaged_blob_costs_the_snapshots_that_need_it() {
             assert_eq!(error.kind(), ErrorKind::Corrupted);
             let said = error.to_string();
             assert!(
-                said.starts_with("/media/more: ") && said.contains(expected),
+                said.starts_with("more: ") && said.contains(expected),
                 "{said}"
             );
             let restic = &Restic::installed()[0];
