@@ -18,14 +18,18 @@ pub(crate) mod base {
             }
         ",
         world: "strongroom:engine/base",
-        imports: { default: trappable },
+        imports: {
+            "strongroom:plugin/command.[method]process.wait": async | trappable,
+            "strongroom:plugin/tls.connect": async | trappable,
+            default: trappable,
+        },
         exports: { default: async },
         require_store_data_send: true,
         with: {
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
             "wasi:filesystem": wasmtime_wasi::p2::bindings::filesystem,
             "wasi:io": wasmtime_wasi::p2::bindings::io,
-            "strongroom:plugin/command.process": crate::ungranted::Process,
+            "strongroom:plugin/command.process": crate::command::Process,
             "strongroom:plugin/object.body": strongroom_repository::destination::Body,
             "strongroom:plugin/object.answer": crate::answer::Answer,
             "strongroom:plugin/sink.sink": crate::sink::SinkHandle,

@@ -7,13 +7,15 @@
 use std::fs;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use strongroom_repository::{Error, ErrorKind, Id, Result};
 use wasmtime::Engine;
+
+use crate::folder::make_folder;
 
 const MAGIC: &[u8; 16] = b"strongroom-code\n";
 
@@ -51,11 +53,11 @@ impl Cache {
                 error,
             )
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(cannot)?;
+        // Only the cache itself is private: the way to other folders of the state may be one for other users' programs.
+        if let Some(above) = folder.parent() {
+            make_folder(above, 0o711).map_err(cannot)?;
+        }
+        make_folder(folder, 0o700).map_err(cannot)?;
         if !is_private(&folder.metadata().map_err(cannot)?) {
             return Err(Error::new(
                 ErrorKind::Denied,

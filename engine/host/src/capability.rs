@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use crate::allow::Allow;
-use crate::bindings::base::exports::strongroom::plugin::plugin;
+use crate::bindings::imports::types;
 
 /// One thing that a plugin needs for a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +34,14 @@ impl Capability {
         }
     }
 
+    /// The program, where it is one.
+    pub(crate) fn program(&self) -> Option<&str> {
+        match self {
+            Self::Command(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether the operator's table covers this.
     pub(crate) fn is_allowed_by(&self, allow: &Allow) -> Result<bool> {
         Ok(match self {
@@ -43,23 +51,23 @@ impl Capability {
             Self::Http(origin) => any_equal(&allow.http, origin, http_origin)?,
             Self::Command(name) => {
                 let name = program_name(name)?;
-                allow
-                    .command
-                    .iter()
-                    .any(|entry| entry.rsplit('/').next() == Some(name))
+                for entry in &allow.command {
+                    program_entry(entry)?;
+                }
+                allow.command.iter().any(|entry| program_of(entry) == name)
             }
         })
     }
 }
 
-impl From<plugin::Capability> for Capability {
-    fn from(capability: plugin::Capability) -> Self {
+impl From<types::Capability> for Capability {
+    fn from(capability: types::Capability) -> Self {
         match capability {
-            plugin::Capability::Read(path) => Self::Read(path),
-            plugin::Capability::Write(path) => Self::Write(path),
-            plugin::Capability::Connect(address) => Self::Connect(address),
-            plugin::Capability::Http(origin) => Self::Http(origin),
-            plugin::Capability::Command(name) => Self::Command(name),
+            types::Capability::Read(path) => Self::Read(path),
+            types::Capability::Write(path) => Self::Write(path),
+            types::Capability::Connect(address) => Self::Connect(address),
+            types::Capability::Http(origin) => Self::Http(origin),
+            types::Capability::Command(name) => Self::Command(name),
         }
     }
 }
@@ -120,17 +128,20 @@ fn any_equal(
 
 /// `host:port` in lower case. An IPv6 address stands in brackets.
 fn connect_address(address: &str) -> Result<String> {
-    let valid = address.rsplit_once(':').is_some_and(|(host, port)| {
-        is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0)
-    });
-    if valid {
-        Ok(address.to_ascii_lowercase())
-    } else {
-        Err(Error::new(
+    match host_and_port(address) {
+        Some(_) => Ok(address.to_ascii_lowercase()),
+        None => Err(Error::new(
             ErrorKind::InvalidConfig,
             format!("'{address}' is no 'host:port'"),
-        ))
+        )),
     }
+}
+
+/// The parts of `host:port`, brackets included.
+pub(crate) fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    is_host(host).then_some((host, port))
 }
 
 /// `scheme://host:port` in lower case, with the scheme's own port filled in.
@@ -165,6 +176,24 @@ fn is_host(host: &str) -> bool {
         && host
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+}
+
+/// The name by which a plugin asks for an entry of `allow.command`.
+pub(crate) fn program_of(entry: &str) -> &str {
+    entry.rsplit('/').next().unwrap_or(entry)
+}
+
+/// A bare name or an absolute path: what a relative one means would depend on where the engine was started.
+fn program_entry(entry: &str) -> Result<()> {
+    if entry.starts_with('/') {
+        return normalise(entry).map(drop);
+    }
+    program_name(entry).map(drop).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidConfig,
+            format!("'{entry}' is neither a program's bare name nor its absolute path"),
+        )
+    })
 }
 
 fn program_name(name: &str) -> Result<&str> {
@@ -269,5 +298,10 @@ mod tests {
         check_allowed(Capability::Command("psql".into()), &allow, Some(true));
         check_allowed(Capability::Command("sh".into()), &allow, Some(false));
         check_allowed(Capability::Command("/bin/sh".into()), &allow, None);
+        let relative = Allow {
+            command: vec!["bin/psql".into()],
+            ..Allow::default()
+        };
+        check_allowed(Capability::Command("psql".into()), &relative, None);
     }
 }

@@ -4,10 +4,14 @@ use strongroom_repository::progress::Level;
 use strongroom_repository::source::{
     Conflict, Entry, Extraction, Kind, Outcome, Parent, RestoreRequest, Summary, Tree,
 };
+use strongroom_repository::verification::{
+    Finding, Sampled, Scratch, Verdict, Verification, VerifyRequest,
+};
 use strongroom_repository::{Error, ErrorKind};
 
 use crate::bindings::imports::{feed, log, sink, types};
 use crate::bindings::source::exports::strongroom::plugin::source;
+use crate::ground::Needs;
 
 /// Longest text from a guest that is shown to people.
 const MAX_TEXT: usize = 4096;
@@ -134,6 +138,60 @@ pub(crate) fn entry_to_guest(entry: Entry) -> sink::Entry {
         modified: entry.modified,
         mode: entry.mode,
         fingerprint: entry.fingerprint,
+    }
+}
+
+pub(crate) fn scratch(scratch: &Scratch) -> source::Scratch {
+    source::Scratch {
+        directory: scratch.directory.display().to_string(),
+        port: scratch.port,
+    }
+}
+
+pub(crate) fn needs(needs: source::Needs) -> Needs {
+    Needs {
+        capabilities: needs.capabilities.into_iter().map(Into::into).collect(),
+        folders: needs.folders.into_iter().map(Into::into).collect(),
+        user: needs.user,
+    }
+}
+
+pub(crate) fn verify_request(request: &VerifyRequest) -> source::VerifyRequest {
+    let assertions = request.assertions.iter().cloned();
+    source::VerifyRequest {
+        scratch: scratch(&request.scratch),
+        assertions: assertions
+            .map(|it| source::Assertion {
+                database: it.database,
+                sql: it.sql,
+            })
+            .collect(),
+        percent: request.percent,
+    }
+}
+
+pub(crate) fn verification(verification: source::Verification) -> Verification {
+    let finding = |finding: source::Finding| Finding {
+        verdict: match finding.verdict {
+            source::Verdict::Passed => Verdict::Passed,
+            source::Verdict::Failed => Verdict::Failed,
+            source::Verdict::Skipped => Verdict::Skipped,
+        },
+        subject: tidy(&finding.subject),
+        detail: tidy(&finding.detail),
+    };
+    Verification {
+        findings: verification.findings.into_iter().map(finding).collect(),
+        attributes: verification.attributes,
+    }
+}
+
+pub(crate) fn sampled(sampled: Sampled) -> feed::Sampled {
+    feed::Sampled {
+        files: sampled.files,
+        bytes: sampled.bytes,
+        of_files: sampled.of_files,
+        different: sampled.different,
     }
 }
 

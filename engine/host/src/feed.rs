@@ -78,6 +78,23 @@ impl feed::HostFeed for Sandbox {
             .map_err(|error| self.fail(error)))
     }
 
+    fn sample(
+        &mut self,
+        this: Resource<FeedHandle>,
+        target: String,
+        percent: f64,
+    ) -> Answer<feed::Sampled> {
+        let target = match self.grants.writable(&target) {
+            Ok(target) => target,
+            Err(error) => return Ok(Err(self.fail(error))),
+        };
+        let feed = self.table.get(&this)?;
+        let sampled = feed.with(|feed| feed.sample(&target, percent))?;
+        Ok(sampled
+            .map(convert::sampled)
+            .map_err(|error| self.fail(error)))
+    }
+
     fn drop(&mut self, this: Resource<FeedHandle>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())

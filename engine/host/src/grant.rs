@@ -1,18 +1,30 @@
 //! Granting: what a plugin requires for its configuration, cut down to what the operator allows.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use crate::allow::Allow;
 use crate::capability::{Capability, normalise};
+use crate::convert;
+use crate::ground::Custody;
+use crate::programs::programs;
+use crate::running::Running;
 
 /// What one source or destination may touch. Made by [`grant`].
 #[derive(Debug, Clone)]
 pub struct Grants {
-    section: String,
-    allow: Allow,
-    capabilities: Vec<Capability>,
+    pub(crate) section: String,
+    pub(crate) allow: Allow,
+    pub(crate) capabilities: Vec<Capability>,
+    /// Where the granted programs lie, by name; `None` for one that was not found.
+    pub(crate) programs: BTreeMap<String, Option<PathBuf>>,
+    /// How programs of a verification are kept.
+    pub(crate) custody: Option<Arc<Custody>>,
+    /// What helps where a program is missing, but for installing it.
+    pub(crate) missing_program: String,
 }
 
 /// Intersects what is `required` with what is allowed.
@@ -49,8 +61,11 @@ pub fn grant(
     }
     let grants = Grants {
         section: section.to_owned(),
+        programs: programs(required, &allow),
         allow,
         capabilities: required.to_vec(),
+        custody: None,
+        missing_program: format!("name its path in `allow.command` of [{section}]"),
     };
     if missing.is_empty() {
         Ok(grants)
@@ -66,12 +81,21 @@ impl Grants {
             section: section.to_owned(),
             allow: Allow::default(),
             capabilities: Vec::new(),
+            programs: BTreeMap::new(),
+            custody: None,
+            missing_program: String::new(),
         }
     }
 
     /// What was granted.
     pub fn capabilities(&self) -> &[Capability] {
         &self.capabilities
+    }
+
+    /// How many programs of a verification run.
+    pub fn running(&self) -> Running {
+        let custody = self.custody.as_ref();
+        custody.map(|it| it.running.clone()).unwrap_or_default()
     }
 
     /// The directory that `root` names, symbolic links resolved, if it lies within one that may be read.
@@ -97,9 +121,25 @@ impl Grants {
         self.denial(&[&capability])
     }
 
-    /// Whether exactly this was granted.
-    pub(crate) fn holds(&self, capability: &Capability) -> bool {
-        self.capabilities.contains(capability)
+    /// The error for looking up a name that no grant names. It does not tell which port was meant.
+    pub(crate) fn denied_name(&self, name: &str) -> Error {
+        let mut allow = self.allow.clone();
+        allow.add(&Capability::Connect(format!("{name}:PORT")));
+        let what = format!("is not allowed to look up {name}");
+        Error::new(ErrorKind::Denied, what).hint(self.allow_hint(&allow))
+    }
+
+    /// The path of a granted program.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
+        match self.programs.get(name) {
+            Some(Some(path)) => Ok(path.clone()),
+            Some(None) => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("cannot run {name}: it is in no folder of PATH"),
+            )
+            .hint(format!("install it, or {}", self.missing_program))),
+            None => Err(self.denied(Capability::Command(convert::tidy(name)))),
+        }
     }
 
     fn resolve(
@@ -120,7 +160,7 @@ impl Grants {
         Err(self.denial(&[wanted]))
     }
 
-    fn denial(&self, missing: &[&Capability]) -> Error {
+    pub(crate) fn denial(&self, missing: &[&Capability]) -> Error {
         let mut allow = self.allow.clone();
         missing.iter().for_each(|capability| allow.add(capability));
         let what: Vec<String> = missing.iter().map(ToString::to_string).collect();
@@ -128,11 +168,12 @@ impl Grants {
             ErrorKind::Denied,
             format!("is not allowed to {}", what.join(", ")),
         )
-        .hint(format!(
-            "if it should be, set in [{}]: {}",
-            self.section,
-            allow.to_toml_line()
-        ))
+        .hint(self.allow_hint(&allow))
+    }
+
+    fn allow_hint(&self, allow: &Allow) -> String {
+        let (section, line) = (&self.section, allow.to_toml_line());
+        format!("if it should be, set in [{section}]: {line}")
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_repository::progress::{Level, Record};
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 use tokio::runtime::Runtime;
 use wasmtime::component::InstancePre;
@@ -59,7 +60,7 @@ impl Instance {
         )
         .map_err(about)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|error| about(Error::io("cannot start", error)))?;
         let watch = Watch::start(
@@ -119,6 +120,17 @@ impl Instance {
         // What is left open would stay so as long as the instance.
         self.dead |= !self.store.data().unfinished.is_empty();
         result
+    }
+
+    /// Logs how much memory it has come to need.
+    pub(crate) fn tell_memory(&self) {
+        let bytes = self.store.data().memory_used();
+        self.role.progress.log(&Record {
+            level: Level::Debug,
+            origin: self.role.origin.clone(),
+            message: "memory of the plugin".into(),
+            fields: vec![("bytes".into(), bytes.to_string())],
+        });
     }
 
     /// Whether it must be replaced before the next call.

@@ -167,6 +167,11 @@ impl MemoryCeiling {
         self.ceiling
     }
 
+    /// What the instance has: the most that it ever needed, because it never gives any back.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
     /// Starts a call: what was refused in an earlier one did not end the guest.
     pub(crate) fn begin(&mut self) {
         self.exceeded = false;
@@ -237,6 +242,7 @@ mod tests {
         assert!(!ceiling.exceeded());
         assert!(!ceiling.memory_growing(40, 41, None).expect("third"));
         assert!(ceiling.exceeded());
+        assert_eq!(ceiling.used(), 100);
     }
 
     #[test]

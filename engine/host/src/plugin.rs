@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use strongroom_repository::source::Attributes;
+use strongroom_repository::verification::Scratch;
 use strongroom_repository::{Destination, Error, ErrorKind, Id, Progress, Result, Source};
 use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::base::{Base, BasePre};
 use crate::bindings::destination::AsDestinationPre;
-use crate::bindings::source::AsSourcePre;
+use crate::bindings::source::{AsSource, AsSourcePre};
 use crate::capability::Capability;
-use crate::convert::tidy;
+use crate::convert::{self, tidy};
 use crate::destination::PluginDestination;
 use crate::grant::Grants;
+use crate::ground::Needs;
 use crate::host::{Host, reason};
 use crate::instance::{Instance, Role};
 use crate::sandbox::Sandbox;
@@ -130,6 +133,30 @@ impl Plugin {
             })
         })?;
         Ok(required.into_iter().map(Capability::from).collect())
+    }
+
+    /// What the plugin needs to verify a backup with these attributes there. It runs with no capability. A plugin that cannot is `unsupported`.
+    pub fn verify_needs(
+        &self,
+        config_json: &str,
+        backup: &Attributes,
+        scratch: &Scratch,
+    ) -> Result<Needs> {
+        self.expect(PluginKind::Source, self.name())?;
+        let code = &self.0.code;
+        let scratch = convert::scratch(scratch);
+        let needs = on_own_thread(|| {
+            let mut instance = code.start(&bare_role(self.name()))?;
+            let exports = instance.exports(|store, instance| AsSource::new(store, instance))?;
+            let deadline = Some(code.host.0.limits.describe_deadline);
+            instance.call("verify-needs", deadline, async |store| {
+                let source = exports.strongroom_plugin_source();
+                source
+                    .call_verify_needs(store, config_json, backup, &scratch)
+                    .await
+            })
+        })?;
+        Ok(convert::needs(needs))
     }
 
     /// Makes a source. `label` is the operator's name for it. Nothing runs before the first call.

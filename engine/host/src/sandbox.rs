@@ -13,7 +13,9 @@ use crate::bindings::imports::{command, feed, log, object, progress, sink, tls, 
 use crate::convert;
 use crate::grant::Grants;
 use crate::limits::{Ended, Limits, MemoryCeiling, Stretch, Watch};
+use crate::network::{self, Lookup};
 use crate::preopen;
+use crate::reach::Reach;
 use crate::stderr::LastWords;
 use crate::ticker::TICK;
 
@@ -29,6 +31,9 @@ pub(crate) struct Sandbox {
     pub(crate) watch: Watch,
     pub(crate) last_words: LastWords,
     pub(crate) grants: Arc<Grants>,
+    pub(crate) reach: Reach,
+    /// Names being resolved, by resource.
+    pub(crate) lookups: BTreeMap<u32, Lookup>,
     pub(crate) progress: Arc<Progress>,
     origin: String,
     /// Files begun and not finished, by resource: a call that leaves one behind has failed.
@@ -50,6 +55,8 @@ impl Sandbox {
         wasi.allow_blocking_current_thread(true)
             .stderr(last_words.clone());
         preopen::open_granted(&mut wasi, grants)?;
+        let reach = Reach::new(grants);
+        network::open_granted(&mut wasi, &reach);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
 
@@ -63,6 +70,8 @@ impl Sandbox {
                 watch: Watch::start(None, limits.cancel_grace, progress.clone()),
                 last_words,
                 grants: grants.clone(),
+                reach,
+                lookups: BTreeMap::new(),
                 progress: progress.clone(),
                 origin: origin.to_owned(),
                 unfinished: BTreeMap::new(),
@@ -93,6 +102,7 @@ impl Sandbox {
     pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Self>> {
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        network::add_to_linker(&mut linker)?;
         let l = &mut linker;
         types::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
         log::add_to_linker::<_, HasSelf<_>>(l, |sandbox| sandbox)?;
@@ -111,12 +121,18 @@ impl Sandbox {
         self.stretch.reset();
         self.memory.begin();
         self.last_words.clear();
+        self.reach.begin();
         self.failure = None;
     }
 
     /// The ceiling in bytes, if the guest asked for more than that.
     pub(crate) fn memory_exceeded(&self) -> Option<usize> {
         self.memory.exceeded().then(|| self.memory.ceiling())
+    }
+
+    /// Bytes of all memories of the guest.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.memory.used()
     }
 
     /// Notes an error after which the call cannot succeed, whatever the guest makes of it, and gives the guest its side of it.
@@ -138,7 +154,21 @@ impl Sandbox {
             (Ok(value), None) => Ok(value),
             (Ok(_), Some(failure)) => Err(failure),
             (Err(error), Some(failure)) if error.message == failure.to_string() => Err(failure),
-            (Err(error), _) => Err(convert::error_from_guest(error)),
+            (Err(error), _) => Err(self.explained(convert::error_from_guest(error))),
+        }
+    }
+
+    /// WASI says "access denied" and nothing else of what was not granted. Where a guest passes that on, the words are added here.
+    fn explained(&self, error: Error) -> Error {
+        match self.reach.take_refusal() {
+            Some(refusal) if error.kind() == ErrorKind::Denied && error.hint_text().is_none() => {
+                let explained = Error::new(ErrorKind::Denied, format!("{error}: {refusal}"));
+                match refusal.hint_text() {
+                    Some(hint) => explained.hint(hint),
+                    None => explained,
+                }
+            }
+            _ => error,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_repository::source::{Attributes, Feed, Kind, Outcome, RestoreRequest, Sink};
+use strongroom_repository::verification::{Verification, VerifyRequest};
 use strongroom_repository::{Result, Source};
 use wasmtime::component::{Resource, ResourceAny};
 
@@ -49,6 +50,7 @@ impl PluginSource {
                 None => Session::open(&self.code, &self.role, &self.config)?,
             };
             let result = use_it(&mut session, &self.code);
+            session.instance.tell_memory();
             if result.is_ok() && !session.instance.is_dead() {
                 self.session = Some(session);
             }
@@ -135,5 +137,29 @@ impl Source for PluginSource {
                 })
             })
         })
+    }
+
+    fn verify(&mut self, request: &VerifyRequest, feed: &dyn Feed) -> Result<Verification> {
+        let request = convert::verify_request(request);
+        lend_feed(feed, |feed| {
+            self.with_session(|session, _| {
+                let Session {
+                    instance,
+                    exports,
+                    resource,
+                } = session;
+                instance.call("verify", None, async |store| {
+                    let handle = store.data_mut().table.push(FeedHandle::new(feed))?;
+                    let borrow = Resource::new_borrow(handle.rep());
+                    let sessions = exports.strongroom_plugin_source().session();
+                    let answer = sessions
+                        .call_verify(&mut *store, *resource, &request, borrow)
+                        .await?;
+                    store.data_mut().table.delete(handle)?;
+                    Ok(answer)
+                })
+            })
+        })
+        .map(convert::verification)
     }
 }

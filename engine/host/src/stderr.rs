@@ -1,4 +1,4 @@
-//! A guest's standard error: its last lines are kept, because that is where a Rust guest's panic message goes.
+//! Standard error of a guest or a program: its end is kept, because that is where a Rust guest's panic message goes and a program's reason.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use crate::convert::tidy;
 /// How much is kept.
 const KEPT_BYTES: usize = 16 << 10;
 
-/// The last [`KEPT_BYTES`] of what a guest wrote. Clones share them.
+/// The last [`KEPT_BYTES`] of what was written. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct LastWords(Arc<Mutex<VecDeque<u8>>>);
 
@@ -40,13 +40,13 @@ impl LastWords {
         Some(tidy(line))
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (front, back) = kept.as_slices();
         String::from_utf8_lossy(&[front, back].concat()).into_owned()
     }
 
-    fn push(&self, bytes: &[u8]) {
+    pub(crate) fn push(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tail = bytes.len().saturating_sub(KEPT_BYTES);
         kept.extend(bytes.iter().skip(tail));

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use serde_json::Value;
 use strongroom_host::{Host, HostOptions, Limits, Plugin, grant};
 use strongroom_repository::{Destination, Error, Progress, Result, Source};
 use tempfile::TempDir;
 
 pub(crate) static SOURCE: LazyLock<Vec<u8>> = LazyLock::new(|| guest("rogue-source"));
+pub(crate) static OUTGOING: LazyLock<Vec<u8>> = LazyLock::new(|| guest("outgoing-source"));
 pub(crate) static DESTINATION: LazyLock<Vec<u8>> = LazyLock::new(|| guest("rogue-destination"));
 
 /// Compiles each guest once for all tests.
@@ -62,6 +64,18 @@ pub(crate) fn granted(
     let required = plugin.requirements(config)?;
     let grants = grant("sources.odd", &required, None, true)?;
     plugin.source("odd", config, grants, progress)
+}
+
+/// A source of the outgoing plugin that may do what its configuration names.
+pub(crate) fn outgoing(limits: Limits, config: &Value, progress: Arc<Progress>) -> Box<dyn Source> {
+    let plugin = host(limits).load("outgoing", &OUTGOING).expect("outgoing");
+    granted(&plugin, &config.to_string(), progress).expect("granted")
+}
+
+/// What `check` of it answers, or why it does not.
+pub(crate) fn go(config: Value) -> Result<String> {
+    let answer = outgoing(limits(), &config, Arc::default()).check()?;
+    Ok(answer.into_iter().map(|(_, value)| value).collect())
 }
 
 /// Runs `check` of a rogue source.

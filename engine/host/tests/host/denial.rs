@@ -68,18 +68,6 @@ fn ungranted_interfaces_answer_and_say_what_to_grant() {
             Some(r#"if it should be, set in [sources.odd]: allow = { command = ["pg_dump"] }"#)
         )
     );
-    let config = r#"{"mode": "spawn", "path": "psql", "need": {"command": "psql"}}"#;
-    let error = refused(check(limits(), config));
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(
-        error.to_string(),
-        "source odd: cannot run psql: this version of the engine runs no programs"
-    );
-    let error = refused(check(limits(), r#"{"mode": "tls", "path": "db.internal"}"#));
-    assert_eq!(
-        error.to_string(),
-        "source odd: cannot speak TLS with db.internal: this version of the engine offers none"
-    );
     let error = refused(check(limits(), r#"{"mode": "shout"}"#));
     assert_eq!(
         error.to_string(),

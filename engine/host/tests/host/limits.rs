@@ -163,14 +163,24 @@ fn what_a_guest_says_reaches_the_run_and_cannot_steer_a_terminal() {
         .check()
         .expect("talk");
     let heard = heard.lock().expect("heard");
-    assert_eq!(heard.len(), 1);
-    let record = &heard[0];
+    let [record, memory] = heard.as_slice() else {
+        panic!("{heard:?}");
+    };
     assert_eq!(record.level, strongroom_repository::progress::Level::Warn);
     assert_eq!(
         (record.origin.as_str(), record.message.as_str()),
         ("odd", "look out")
     );
     assert_eq!(record.fields, [("key".to_owned(), "value [31m".to_owned())]);
+    // What the engine adds at the end of a call.
+    assert_eq!(memory.level, strongroom_repository::progress::Level::Debug);
+    assert_eq!(memory.message, "memory of the plugin");
+    let [(name, bytes)] = memory.fields.as_slice() else {
+        panic!("{memory:?}");
+    };
+    let bytes: usize = bytes.parse().expect("a number");
+    assert_eq!(name, "bytes");
+    assert!((64 << 10..=64 << 20).contains(&bytes), "{bytes}");
     assert_eq!(progress.current_step(), "looking");
     use std::sync::atomic::Ordering::Relaxed;
     assert_eq!(progress.bytes_expected.load(Relaxed), 100);

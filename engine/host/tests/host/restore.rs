@@ -1,18 +1,20 @@
 //! Sources restoring: what a guest gets back comes from the feed, and goes only where it may write.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use strongroom_repository::source::{
     Attributes, Conflict, Entry, Extraction, Feed, Reader, RestoreRequest, Summary,
 };
+use strongroom_repository::verification::Sampled;
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use crate::common::{limits, refused, rogue};
 
 /// Two files, and whatever is asked of it written down.
 #[derive(Default)]
-struct TwoFiles {
+pub(crate) struct TwoFiles {
     given: Mutex<usize>,
     extracted: Mutex<Vec<Extraction>>,
 }
@@ -51,6 +53,13 @@ impl Feed for TwoFiles {
         let mut extracted = self.extracted.lock().expect("extracted");
         extracted.push(extraction.clone());
         Ok(Summary::default())
+    }
+
+    fn sample(&self, target: &Path, percent: f64) -> Result<Sampled> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{percent} % to {}", target.display()),
+        ))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::common::{limits, refused, rogue, words};
 
 /// Writes down what happens to it.
 #[derive(Default)]
-struct Recorder {
+pub(crate) struct Recorder {
     parent: Option<Parent>,
     events: Arc<Mutex<Vec<String>>>,
 }
@@ -30,7 +30,7 @@ impl Recorder {
         self.events.lock().expect("events").push(event);
     }
 
-    fn events(&self) -> Vec<String> {
+    pub(crate) fn events(&self) -> Vec<String> {
         self.events.lock().expect("events").clone()
     }
 }

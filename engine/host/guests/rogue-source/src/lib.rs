@@ -8,12 +8,12 @@ mod restore;
 
 use serde_json::Value;
 
-use exports::strongroom::plugin::plugin::{Capability, Guest as PluginGuest, Info};
+use exports::strongroom::plugin::plugin::{Guest as PluginGuest, Info};
 use exports::strongroom::plugin::source::{
-    Attributes, BackupKind, Feed, Guest as SourceGuest, GuestSession, Outcome, RestoreRequest,
-    Session, Sink,
+    Attributes, BackupKind, Feed, Guest as SourceGuest, GuestSession, Needs, Outcome,
+    RestoreRequest, Scratch, Session, Sink, Verification, VerifyRequest,
 };
-use strongroom::plugin::types::{Error, ErrorKind};
+use strongroom::plugin::types::{Capability, Error, ErrorKind};
 
 wit_bindgen::generate!({
     path: "../../../../wit",
@@ -84,6 +84,15 @@ impl PluginGuest for Rogue {
 
 impl SourceGuest for Rogue {
     type Session = Config;
+
+    /// As `requirements`.
+    fn verify_needs(config: String, _: Attributes, _: Scratch) -> Result<Needs, Error> {
+        Ok(Needs {
+            capabilities: Self::requirements(config)?,
+            folders: Vec::new(),
+            user: None,
+        })
+    }
 }
 
 /// The configuration of a session.
@@ -111,6 +120,18 @@ impl GuestSession for Config {
 
     fn restore(&self, request: RestoreRequest, from: &Feed) -> Result<Attributes, Error> {
         restore::restore(self, &request, from)
+    }
+
+    fn verify(&self, request: VerifyRequest, _: &Feed) -> Result<Verification, Error> {
+        let attributes = check::check(self)?;
+        Ok(Verification {
+            findings: Vec::new(),
+            attributes: [
+                attributes,
+                vec![("port".into(), request.scratch.port.to_string())],
+            ]
+            .concat(),
+        })
     }
 }
 
