@@ -1,4 +1,5 @@
-//! Reading single blobs of a repository, verified. Trees come through a small cache of pack ranges, because neighbours are read together.
+//! Reading single blobs of a repository, verified. Trees come through a small cache of pack ranges, because neighbours are read together. A blob
+//! that is damaged in one pack is taken from another one that holds it too, as runs that were killed leave it behind.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::blob::{BlobType, PackedBlob};
-use crate::codec::Decoder;
+use crate::decode::Decoder;
 use crate::file::FileType;
 use crate::id::Id;
 use crate::index::{Index, Location};
@@ -94,17 +95,80 @@ impl BlobReader {
     /// The plain content of a blob.
     pub fn read(&self, blob_type: BlobType, id: &Id) -> Result<Vec<u8>> {
         let location = self.locate(blob_type, id)?;
-        let blob = location.blob;
-        let start = u64::from(blob.offset);
-        let sealed = self.get(&location.pack, start, u64::from(blob.length))?;
-        self.decode(&location, &sealed, start)
+        self.read_at(&location)
+            .or_else(|error| self.read_elsewhere(&location.pack, &location.blob, error))
+    }
+
+    fn read_at(&self, location: &Location) -> Result<Vec<u8>> {
+        let (sealed, start) = self.sealed_at(location)?;
+        self.decode_with(location, &sealed, start, <[u8]>::to_vec)
+    }
+
+    /// The encrypted bytes of a blob, after they were found to be right.
+    pub(crate) fn read_sealed(&self, location: &Location) -> Result<Bytes> {
+        let (sealed, start) = self.sealed_at(location)?;
+        self.decode_with(location, &sealed, start, |_| ())?;
+        Ok(sealed)
+    }
+
+    /// The encrypted bytes of a blob as they are, and where in the pack they begin.
+    fn sealed_at(&self, location: &Location) -> Result<(Bytes, u64)> {
+        let start = u64::from(location.blob.offset);
+        let sealed = self.get(&location.pack, start, location.blob.length.into())?;
+        Ok((sealed, start))
+    }
+
+    /// The plain content of a blob that could not be read in `pack`, from another pack; `error` where there is no better one.
+    pub(crate) fn read_elsewhere(
+        &self,
+        pack: &Id,
+        blob: &PackedBlob,
+        error: Error,
+    ) -> Result<Vec<u8>> {
+        self.try_elsewhere(pack, blob, error, |other| self.read_at(other))
+    }
+
+    /// What `read` makes of a blob that could not be read in `pack`, in the first other place where it is not damaged; `error` where there is
+    /// none, and where it is none of damage.
+    pub(crate) fn try_elsewhere<T>(
+        &self,
+        pack: &Id,
+        blob: &PackedBlob,
+        error: Error,
+        read: impl Fn(&Location) -> Result<T>,
+    ) -> Result<T> {
+        if !error.is_damage() {
+            return Err(error);
+        }
+        for other in self.index.elsewhere(blob.blob_type, &blob.id, pack) {
+            match read(&other) {
+                Err(error) if error.is_damage() => {}
+                read => return read,
+            }
+        }
+        Err(error)
     }
 
     /// The plain content of a tree blob.
     pub fn read_tree(&self, id: &Id) -> Result<Vec<u8>> {
         let location = self.locate(BlobType::Tree, id)?;
-        let window = self.window(&location)?;
-        self.decode(&location, &window.bytes, window.start)
+        self.with_neighbours(&location, <[u8]>::to_vec)
+            .or_else(|error| self.read_elsewhere(&location.pack, &location.blob, error))
+    }
+
+    /// Fails where a blob is damaged in this very place.
+    pub(crate) fn prove(&self, location: &Location) -> Result<()> {
+        self.with_neighbours(location, |_| ())
+    }
+
+    fn with_neighbours<T>(&self, location: &Location, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        let (bytes, start) = match self.window(location) {
+            Ok(window) => (window.bytes, window.start),
+            // What lies beside it may be gone, and it may not.
+            Err(error) if error.is_damage() => self.sealed_at(location)?,
+            Err(error) => return Err(error),
+        };
+        self.decode_with(location, &bytes, start, take)
     }
 
     /// A directory.
@@ -135,12 +199,13 @@ impl BlobReader {
         Ok(bytes)
     }
 
-    /// Decodes a blob from the bytes of its pack from offset `start` on.
+    /// The plain content of a blob from the bytes of its pack from offset `start` on, or from another pack.
     pub fn decode(&self, location: &Location, pack_bytes: &[u8], start: u64) -> Result<Vec<u8>> {
         self.decode_with(location, pack_bytes, start, <[u8]>::to_vec)
+            .or_else(|error| self.read_elsewhere(&location.pack, &location.blob, error))
     }
 
-    /// As [`decode`](Self::decode), without copying the content.
+    /// What `take` makes of a blob in the bytes of its pack from offset `start` on.
     pub fn decode_with<T>(
         &self,
         location: &Location,
@@ -156,25 +221,6 @@ impl BlobReader {
         })?
     }
 
-    /// Decodes several blobs of `pack` together, which is faster than one by one, and hands them to `take` in their order. All of their
-    /// plain content is in memory at once.
-    pub(crate) fn decode_all_with(
-        &self,
-        pack: &Id,
-        blobs: &[PackedBlob],
-        pack_bytes: &[u8],
-        start: u64,
-        mut take: impl FnMut(Result<&[u8]>) -> Result<()>,
-    ) -> Result<()> {
-        self.with_decoder(|decoder| {
-            let key = self.repository.key();
-            let contents = decoder.decode_all_from(key, blobs, pack_bytes, start);
-            blobs.iter().zip(contents).try_for_each(|(blob, content)| {
-                take(content.map_err(|error| self.damaged_blob(pack, &blob.id, &error)))
-            })
-        })?
-    }
-
     /// Lends out a decoder that some thread used before, or a new one.
     fn with_decoder<T>(&self, work: impl FnOnce(&mut Decoder) -> T) -> Result<T> {
         let lock = || self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,7 +231,8 @@ impl BlobReader {
         Ok(result)
     }
 
-    fn damaged_blob(&self, pack: &Id, blob: &Id, error: &Error) -> Error {
+    /// The error for a blob of a pack that is not what it was.
+    pub(crate) fn damaged_blob(&self, pack: &Id, blob: &Id, error: &Error) -> Error {
         let what = format!("blob {} {}", blob.short(), error.message());
         self.damaged(pack, &what)
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::BlobReader;
-use crate::codec::Decoder;
+use crate::decode::Decoder;
 use crate::file::FileType;
 use crate::id::Id;
 use crate::index::Index;
@@ -272,9 +272,10 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    /// Every place of every blob: one that lies in two packs is looked at in both.
     fn blobs_by_pack(&self) -> HashMap<Id, Vec<PackedBlob>> {
         let mut packs: HashMap<Id, Vec<PackedBlob>> = HashMap::new();
-        for location in self.index.iter() {
+        for location in self.index.places() {
             packs.entry(location.pack).or_default().push(location.blob);
         }
         packs
@@ -312,10 +313,13 @@ impl<'a> Check<'a> {
         for blob in listed.iter().chain(differing) {
             if let Err(error) = decoder.decode_from(master_key, blob, &bytes, 0) {
                 let kind = blob.blob_type.as_str();
+                let others = self.index.elsewhere(blob.blob_type, &blob.id, id);
+                let other = others.first().map(|other| other.pack.short());
                 problems.push(format!(
-                    "{kind} blob {} {}",
+                    "{kind} blob {} {}{}",
                     blob.id.short(),
-                    error.message()
+                    error.message(),
+                    other.map_or(String::new(), |pack| format!("; pack {pack} holds it too"))
                 ));
             }
         }

@@ -112,6 +112,15 @@ impl Contents {
 
     /// As [`walk`](Self::walk), of what is selected and of the directories on the way there. A file is its own only entry.
     pub fn walk_selected(&self, node: Node, selection: &Selection) -> Walk {
+        self.walk_with(node, selection, None)
+    }
+
+    /// As [`walk_selected`](Self::walk_selected), and goes on after a directory that is damaged: see [`Walk::damaged`].
+    pub fn walk_despite_damage(&self, node: Node, selection: &Selection) -> Walk {
+        self.walk_with(node, selection, Some(Vec::new()))
+    }
+
+    fn walk_with(&self, node: Node, selection: &Selection, damaged: Option<Vec<Damaged>>) -> Walk {
         let path = match node.node_type {
             NodeType::Dir => Vec::new(),
             _ => node.name.clone(),
@@ -120,7 +129,23 @@ impl Contents {
             reader: Arc::clone(&self.reader),
             selection: selection.clone(),
             open: vec![Found { path, node }],
+            damaged,
         }
+    }
+}
+
+/// A directory, and why nothing below it can be read.
+pub struct Damaged {
+    /// As [`Found::path`].
+    pub path: Vec<u8>,
+    /// What is wrong.
+    pub error: Error,
+}
+
+impl Damaged {
+    /// The error with the directory's name.
+    pub fn to_error(&self) -> Error {
+        self.error.clone().on(String::from_utf8_lossy(&self.path))
     }
 }
 
@@ -129,6 +154,18 @@ pub struct Walk {
     reader: Arc<BlobReader>,
     selection: Selection,
     open: Vec<Found>,
+    /// `None` where damage ends it.
+    damaged: Option<Vec<Damaged>>,
+}
+
+impl Walk {
+    /// The directories below the first one that were damaged so far. They came as if they were empty.
+    pub fn damaged(&mut self) -> Vec<Damaged> {
+        self.damaged
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
 }
 
 impl Iterator for Walk {
@@ -138,7 +175,13 @@ impl Iterator for Walk {
         let found = self.open.pop()?;
         if let Some(subtree) = found.node.subtree {
             match self.reader.tree(&subtree) {
-                Err(error) => return Some(Err(error)),
+                Err(error) => match &mut self.damaged {
+                    Some(damaged) if error.is_damage() && !found.path.is_empty() => {
+                        let path = found.path.clone();
+                        damaged.push(Damaged { path, error });
+                    }
+                    _ => return Some(Err(error)),
+                },
                 Ok(tree) => {
                     let below = tree.nodes.into_iter().rev().map(|node| {
                         let path = joined(&found.path, &node.name);

@@ -1,5 +1,6 @@
 //! A backup being given back to its source: the entries, their content, and whole directories written natively.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -9,8 +10,10 @@ use crate::id::Id;
 use crate::prefetch::Prefetch;
 use crate::progress::Progress;
 use crate::restore::{RestoreOptions, Selection, restore_tree};
+use crate::sample::sample;
 use crate::source::{Attributes, Entry, Extraction, Feed, Reader, Summary};
 use crate::tree::NodeType;
+use crate::verification::Sampled;
 use crate::{Error, ErrorKind, Result};
 
 /// The feed of one snapshot.
@@ -108,6 +111,10 @@ impl Feed for SnapshotFeed {
                 .warn(format!("{}: {}", problem.path, problem.message));
         }
         Ok(report.summary)
+    }
+
+    fn sample(&self, target: &Path, percent: f64) -> Result<Sampled> {
+        sample(&self.contents, target, percent, &self.progress)
     }
 }
 

@@ -200,10 +200,15 @@ impl Index {
     }
 
     fn location(&self, slot: &Slot) -> Option<Location> {
-        let pack = *self.packs.get((slot.pack >> 1) as usize)?;
+        self.location_in(slot.pack >> 1, slot.blob())
+    }
+
+    /// A blob in the pack of this number.
+    fn location_in(&self, pack: u32, blob: PackedBlob) -> Option<Location> {
+        let pack = *self.packs.get(pack as usize)?;
         Some(Location {
             pack: pack.id,
-            blob: slot.blob(),
+            blob,
             blobs_end: pack.blobs_end,
         })
     }

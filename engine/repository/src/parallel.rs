@@ -11,19 +11,33 @@ pub(crate) fn for_each<T: Sync>(
     items: &[T],
     work: impl Fn(&T) -> Result<()> + Sync,
 ) -> Result<()> {
+    share(threads, items, |items| {
+        for item in items {
+            work(item)?;
+        }
+        Ok(())
+    })
+}
+
+/// Calls `work` at most `threads` times at once, each with as many of the items as it manages to take. After a failure the items end, and the
+/// first error is returned.
+pub(crate) fn share<T: Sync>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&mut dyn Iterator<Item = &T>) -> Result<()> + Sync,
+) -> Result<()> {
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let run = || {
-        while !failed.load(Relaxed) {
-            let Some(item) = items.get(next.fetch_add(1, Relaxed)) else {
-                return;
-            };
-            if let Err(error) = work(item) {
-                failed.store(true, Relaxed);
-                if let Ok(mut failure) = failure.lock() {
-                    failure.get_or_insert(error);
-                }
+        let mut items = std::iter::from_fn(|| match failed.load(Relaxed) {
+            true => None,
+            false => items.get(next.fetch_add(1, Relaxed)),
+        });
+        if let Err(error) = work(&mut items) {
+            failed.store(true, Relaxed);
+            if let Ok(mut failure) = failure.lock() {
+                failure.get_or_insert(error);
             }
         }
     };

@@ -179,12 +179,17 @@ fn serve(reader: &BlobReader, jobs: &Jobs<Job>) {
 }
 
 fn read(reader: &BlobReader, range: &Range) -> Contents {
-    let bytes = reader.get(&range.pack, range.start, range.end - range.start)?;
-    range
-        .blobs
-        .iter()
-        .map(|location| reader.decode(location, &bytes, range.start))
-        .collect()
+    let blobs = range.blobs.iter();
+    match reader.get(&range.pack, range.start, range.end - range.start) {
+        Ok(bytes) => blobs
+            .map(|location| reader.decode(location, &bytes, range.start))
+            .collect(),
+        // One may be in the part that is left, another in another pack.
+        Err(error) if error.is_damage() => blobs
+            .map(|location| reader.read(location.blob.blob_type, &location.blob.id))
+            .collect(),
+        Err(error) => Err(error),
+    }
 }
 
 fn ended() -> Error {

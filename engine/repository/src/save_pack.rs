@@ -1,17 +1,21 @@
-//! A pack on its way to the destination: a full builder in, what an index has to say of the pack out.
+//! A pack on its way to the destination: a full builder or a finished pack in, what an index has to say of the pack out.
 
 use crate::Result;
 use crate::blob::BlobType;
 use crate::destination::{Body, Content, PutOptions};
 use crate::file::FileType;
 use crate::index::IndexPack;
-use crate::pack::PackBuilder;
+use crate::pack::{FinishedPack, PackBuilder};
 use crate::repository::Repository;
 
 impl Repository {
     /// Ends a pack and stores it. Returns how the index describes it, and its size in bytes.
     pub(crate) fn save_pack(&self, pack: PackBuilder) -> Result<(IndexPack, u64)> {
-        let pack = pack.finish(self.key())?;
+        self.put_pack(pack.finish(self.key())?)
+    }
+
+    /// Stores a finished pack. Returns how the index describes it, and its size in bytes.
+    pub(crate) fn put_pack(&self, pack: FinishedPack) -> Result<(IndexPack, u64)> {
         let content = match pack.blobs.first().map(|blob| blob.blob_type) {
             Some(BlobType::Tree) => Content::Metadata,
             _ => Content::Data,

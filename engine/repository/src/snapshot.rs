@@ -106,7 +106,15 @@ pub struct Summary {
     pub total_bytes_processed: u64,
 }
 
+/// The tag of a snapshot that lacks something which its source had.
+pub const INCOMPLETE: &str = "state:incomplete";
+
 impl Snapshot {
+    /// Whether it holds all that its source had.
+    pub fn is_complete(&self) -> bool {
+        !self.tags.iter().any(|tag| tag == INCOMPLETE)
+    }
+
     /// The value of the tag `name:value`.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags

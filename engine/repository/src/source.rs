@@ -2,12 +2,13 @@
 //!
 //! A [`Source`] decides *what* is backed up and restored. It writes into a [`Sink`] and restores from a [`Feed`]; the engine moves the bytes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::verification::{Sampled, Verification, VerifyRequest};
+use crate::{Error, ErrorKind, Result};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
 pub type Timestamp = i64;
@@ -45,6 +46,12 @@ pub trait Source: Send {
 
     /// Takes a backup back from `feed`.
     fn restore(&mut self, request: &RestoreRequest, feed: &dyn Feed) -> Result<Attributes>;
+
+    /// Brings a backup to life, and looks whether it is what it should be. An `Err` says nothing about the backup.
+    fn verify(&mut self, request: &VerifyRequest, feed: &dyn Feed) -> Result<Verification> {
+        let _ = (request, feed);
+        Err(Error::new(ErrorKind::Unsupported, "cannot be verified"))
+    }
 }
 
 /// What a source made.
@@ -189,6 +196,9 @@ pub trait Feed: Sync {
 
     /// Writes a file or directory of the backup to the host with all its metadata.
     fn extract(&self, path: &str, extraction: &Extraction) -> Result<Summary>;
+
+    /// Restores `percent` of the files below `target`, compares them with the backup and removes them.
+    fn sample(&self, target: &Path, percent: f64) -> Result<Sampled>;
 }
 
 /// One file of a backup.

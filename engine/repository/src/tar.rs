@@ -1,5 +1,5 @@
-//! A volume as one tar archive, written as a stream: `manifest.json` first, then everything in path order below a folder named after the
-//! source. Sockets, which no archive can hold, are left out.
+//! A volume, or some paths of it, as one tar archive, written as a stream: `manifest.json` first, then everything in path order below a folder
+//! named after the source. Sockets, which no archive can hold, are left out.
 
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::id::{Id, hex};
 use crate::links::HardLinks;
 use crate::prefetch::Prefetch;
 use crate::progress::Progress;
+use crate::restore::Selection;
 use crate::source::Summary;
 use crate::tree::{FileTime, Node, NodeType};
 use crate::{Error, Result};
@@ -38,22 +39,27 @@ struct Member<'a> {
     sha256: Option<String>,
 }
 
-/// Writes everything in `contents` as a tar archive. Content is read twice only where a file has several chunks: its hash stands before it.
-pub fn write_tar(contents: &Contents, out: impl Write, progress: &Progress) -> Result<Summary> {
+/// Writes what is selected of `contents` as a tar archive. Content is read twice only where a file has several chunks: its hash stands before it.
+pub fn write_tar(
+    contents: &Contents,
+    selection: &Selection,
+    out: impl Write,
+    progress: &Progress,
+) -> Result<Summary> {
     progress.step("hashing");
     let mut manifest = tempfile::tempfile().map_err(|error| Error::io("temporary file", error))?;
-    let expected = write_manifest(contents, &mut manifest, progress)?;
+    let expected = write_manifest(contents, selection, &mut manifest, progress)?;
     progress.step("writing the archive");
     progress.expect(Some(expected.bytes), Some(expected.files));
     let mut archive = Archive {
         builder: Builder::new(BufWriter::with_capacity(1 << 20, out)),
         links: HardLinks::default(),
-        content: Content::new(contents),
+        content: Content::new(contents, selection),
         contents,
     };
     archive.manifest(&mut manifest)?;
     let mut summary = Summary::default();
-    for found in members(contents) {
+    for found in members(contents, selection) {
         progress.check_cancelled()?;
         let found = found?;
         archive
@@ -75,13 +81,13 @@ pub fn write_tar(contents: &Contents, out: impl Write, progress: &Progress) -> R
 }
 
 /// All that goes into the archive: the source's directory under its own name, so that nothing in it is taken for the manifest.
-fn members(contents: &Contents) -> impl Iterator<Item = Result<Found>> {
+fn members(contents: &Contents, selection: &Selection) -> impl Iterator<Item = Result<Found>> {
     let name = match contents.manifest() {
         Some(manifest) => manifest.source.clone(),
         None => format!("snapshot-{}", contents.id().short()),
     };
     contents
-        .walk(contents.root().clone())
+        .walk_selected(contents.root().clone(), selection)
         .filter_map(move |found| match found {
             Err(error) => Some(Err(error)),
             Ok(found) => match found.node.node_type {
@@ -102,11 +108,12 @@ fn members(contents: &Contents) -> impl Iterator<Item = Result<Found>> {
 
 fn write_manifest(
     contents: &Contents,
+    selection: &Selection,
     out: &mut (impl Write + Seek),
     progress: &Progress,
 ) -> Result<Summary> {
     let write_error = |error| Error::io("cannot write the manifest", error);
-    let mut hashes = LargeFileHashes::new(contents);
+    let mut hashes = LargeFileHashes::new(contents, selection);
     let mut writer = BufWriter::new(out);
     let head = serde_json::json!({
         "backup": contents.manifest().map(|manifest| &manifest.run),
@@ -117,7 +124,7 @@ fn write_manifest(
     let mut summary = Summary::default();
     write!(writer, "{},\"files\":[", head.trim_end_matches('}')).map_err(write_error)?;
     let mut separator = "\n";
-    for found in members(contents) {
+    for found in members(contents, selection) {
         progress.check_cancelled()?;
         let Found { path, node } = found?;
         let sha256 = match node.content.as_deref() {
@@ -157,10 +164,10 @@ fn write_manifest(
 type Ids = Box<dyn Iterator<Item = Result<Id>>>;
 
 /// The ids of all files' chunks in path order; only of files with at least `min_chunks`.
-fn chunk_ids(contents: &Contents, min_chunks: usize) -> Ids {
+fn chunk_ids(contents: &Contents, selection: &Selection, min_chunks: usize) -> Ids {
     Box::new(
         contents
-            .walk(contents.root().clone())
+            .walk_selected(contents.root().clone(), selection)
             .flat_map(move |found| {
                 let ids: Vec<Result<Id>> = match found {
                     Err(error) => vec![Err(error)],
@@ -180,10 +187,10 @@ fn chunk_ids(contents: &Contents, min_chunks: usize) -> Ids {
 struct LargeFileHashes(Prefetch<Ids>);
 
 impl LargeFileHashes {
-    fn new(contents: &Contents) -> Self {
+    fn new(contents: &Contents, selection: &Selection) -> Self {
         Self(Prefetch::new(
             Arc::clone(contents.reader()),
-            chunk_ids(contents, 2),
+            chunk_ids(contents, selection, 2),
         ))
     }
 
@@ -206,8 +213,9 @@ struct Content {
 }
 
 impl Content {
-    fn new(contents: &Contents) -> Self {
-        let chunks = Prefetch::new(Arc::clone(contents.reader()), chunk_ids(contents, 1));
+    fn new(contents: &Contents, selection: &Selection) -> Self {
+        let ids = chunk_ids(contents, selection, 1);
+        let chunks = Prefetch::new(Arc::clone(contents.reader()), ids);
         Self {
             chunks,
             remaining: 0,

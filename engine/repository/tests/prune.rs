@@ -3,19 +3,16 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
+use common::dying::{Death, copy, dying, open, without_locks};
 use common::{Fixture, PASSWORD, noise};
 use strongroom_repository::check::{CheckOptions, check};
-use strongroom_repository::destination::{Body, Destination, ObjectMetadata, PutOptions};
 use strongroom_repository::prune::{Figures, MaxUnused, PruneOptions, dry_run, prune};
-use strongroom_repository::testing::{DirectoryDestination, Restic, assert_same_files};
+use strongroom_repository::testing::{Restic, assert_same_files};
 use strongroom_repository::{
-    Error, ErrorKind, FileType, Lock, Progress, Repository, Result, index::Index,
+    ErrorKind, FileType, Lock, Progress, Repository, Result, index::Index,
 };
 
 /// Copies whatever is not used as a whole.
@@ -222,92 +219,6 @@ fn nobody_else_may_be_at_work() {
     run(&fixture.reopen(), &EVERYTHING).expect("alone");
 }
 
-/// A destination of a process that is killed: after so many changes nothing works any more. Or somebody takes its lock away then.
-struct Dying {
-    inner: DirectoryDestination,
-    changes_left: AtomicUsize,
-    how: Death,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Death {
-    Killed,
-    Unlocked,
-}
-
-impl Dying {
-    fn change(&self) -> Result<()> {
-        let left = self
-            .changes_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            });
-        match (left, self.how) {
-            (Err(_), Death::Killed) => Err(Error::new(ErrorKind::Failed, "killed")),
-            (Ok(1), Death::Unlocked) => {
-                let locks = self.inner.list("locks/")?;
-                locks
-                    .iter()
-                    .try_for_each(|lock| self.inner.delete(&lock.key))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Destination for Dying {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-    fn parallelism(&self) -> usize {
-        self.inner.parallelism()
-    }
-    fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
-        self.change()?;
-        self.inner.put(key, body, options)
-    }
-    fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
-        self.inner.get(key, offset, length)
-    }
-    fn stat(&self, key: &str) -> Result<Option<ObjectMetadata>> {
-        self.inner.stat(key)
-    }
-    fn list(&self, prefix: &str) -> Result<Vec<ObjectMetadata>> {
-        self.inner.list(prefix)
-    }
-    fn delete(&self, key: &str) -> Result<()> {
-        self.change()?;
-        self.inner.delete(key)
-    }
-}
-
-/// The repository in a folder of its own. Objects are never changed in place, so links do.
-fn copy(fixture: &Fixture) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir_in(fixture.path("")).expect("a temporary folder");
-    let copied = Command::new("cp")
-        .arg("-rl")
-        .arg(fixture.path("repository"))
-        .arg(folder.path())
-        .status();
-    assert!(copied.expect("cp runs").success());
-    let path = folder.path().join("repository");
-    (folder, path)
-}
-
-fn open(path: &Path) -> Arc<Repository> {
-    let destination = Arc::new(DirectoryDestination::new("nas", path));
-    Arc::new(Repository::open(destination, PASSWORD).expect("opens"))
-}
-
-fn dying(path: &Path, changes: usize, how: Death) -> Arc<Repository> {
-    let destination = Dying {
-        inner: DirectoryDestination::new("nas", path),
-        changes_left: AtomicUsize::new(changes),
-        how,
-    };
-    Arc::new(Repository::open(Arc::new(destination), PASSWORD).expect("opens"))
-}
-
 /// Prunes with a destination that dies after every possible number of changes. Returns how many there were.
 fn check_deaths(how: Death) -> usize {
     let fixture = with_unused();
@@ -326,9 +237,7 @@ fn check_deaths(how: Death) -> usize {
                 "{error}"
             );
         }
-        // The process that holds the lock lives on here, which one that was killed does not.
-        fs::remove_dir_all(path.join("locks")).expect("removed");
-        fs::create_dir(path.join("locks")).expect("made");
+        without_locks(&path);
         // One of them each time.
         assert_sound(&fixture, &path, &restics[changes % restics.len()]);
         let repository = open(&path);

@@ -12,10 +12,10 @@ use common::{Fixture, noise};
 use strongroom_repository::blobs::BlobReader;
 use strongroom_repository::contents::Contents;
 use strongroom_repository::index::Index;
-use strongroom_repository::restore::{RestoreOptions, RestoreReport, restore_tree};
+use strongroom_repository::restore::{RestoreOptions, RestoreReport, Selection, restore_tree};
 use strongroom_repository::source::Conflict;
 use strongroom_repository::testing::Restic;
-use strongroom_repository::{ErrorKind, Progress, Result};
+use strongroom_repository::{BlobType, ErrorKind, FileType, Progress, Result};
 
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
@@ -256,6 +256,68 @@ fn damage_of_one_file_does_not_lose_the_others() {
 }
 
 #[test]
+fn damage_of_one_directory_does_not_lose_the_others() {
+    let fixture = Fixture::new();
+    for name in ["lost/deep", "lost/too", "kept"] {
+        fs::create_dir_all(fixture.data().join(name)).expect("a folder");
+        fs::write(fixture.data().join(name).join("file"), name).expect("written");
+    }
+    fixture.backup();
+    let repository = fixture.reopen();
+    let index = Index::load(&repository, &Progress::default()).expect("loaded");
+    let reader = BlobReader::new(repository.clone(), Arc::new(index));
+    let (_, snapshot) = repository.snapshots().expect("listed").good.remove(0);
+    let mut tree = snapshot.tree;
+    for name in ["media", "lost"] {
+        let found = reader.tree(&tree).expect("read");
+        let node = found.find(name.as_bytes()).expect("a directory");
+        tree = node.subtree.expect("a tree");
+    }
+    let place = reader.locate(BlobType::Tree, &tree).expect("found");
+    let path = fixture
+        .path("repository")
+        .join(FileType::Pack.key(&place.pack));
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[place.blob.offset as usize + 20] ^= 1;
+    fs::write(&path, bytes).expect("written");
+
+    let target = fixture.path("out");
+    let error = restore(&fixture, &options(&target)).expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::Corrupted);
+    let said = error.to_string();
+    assert!(
+        said.starts_with("lost: cannot be restored: nothing below it can be read: ")
+            && said.ends_with("; everything else was restored"),
+        "{said}"
+    );
+    assert_eq!(
+        fs::read(target.join("kept/file")).expect("restored"),
+        b"kept"
+    );
+    assert_eq!(fs::read_dir(target.join("lost")).expect("made").count(), 0);
+
+    // What was there is not taken for too much.
+    fs::write(target.join("lost/precious"), "precious").expect("written");
+    fs::write(target.join("kept/extra"), "extra").expect("written");
+    let exact = RestoreOptions {
+        delete_extra: true,
+        conflict: Conflict::Overwrite,
+        ..options(&target)
+    };
+    restore(&fixture, &exact).expect_err("damaged");
+    assert!(target.join("lost/precious").exists() && !target.join("kept/extra").exists());
+
+    // Who asks for what lies below gets that error, and nothing is written.
+    let below = RestoreOptions {
+        paths: vec!["lost/deep".into()],
+        ..options(&fixture.path("below"))
+    };
+    let error = restore(&fixture, &below).expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+    assert!(!fixture.path("below").exists());
+}
+
+#[test]
 fn a_file_that_cannot_be_restored_keeps_its_old_content() {
     let fixture = Fixture::new();
     fill(&fixture.data());
@@ -311,7 +373,8 @@ fn an_archive_holds_everything_and_lists_it_first() {
     let contents = Contents::open(reader, id, &snapshot).expect("opened");
     let archive = fixture.path("media.tar");
     let file = fs::File::create(&archive).expect("made");
-    strongroom_repository::tar::write_tar(&contents, file, &progress).expect("written");
+    strongroom_repository::tar::write_tar(&contents, &Selection::default(), file, &progress)
+        .expect("written");
 
     let listed = run("tar", &["--list", "--file", text(&archive)]);
     assert_eq!(listed.lines().next(), Some("manifest.json"));

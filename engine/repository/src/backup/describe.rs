@@ -6,7 +6,7 @@ use super::sink::Gathered;
 use super::stats::{Counts, SourceReport};
 use crate::id::Id;
 use crate::identity::Identity;
-use crate::snapshot::{Snapshot, Summary};
+use crate::snapshot::{INCOMPLETE, Snapshot, Summary};
 use crate::time::Time;
 
 /// What describes one source of a run.
@@ -59,7 +59,7 @@ impl Description<'_> {
             format!("trigger:{}", run.trigger),
         ];
         if !self.report.unreadable.is_empty() {
-            tags.push("state:incomplete".into());
+            tags.push(INCOMPLETE.into());
         }
         if run.sources > 1 {
             tags.push(format!("run-sources:{}", run.sources));

@@ -62,6 +62,14 @@ pub struct Manifest {
     pub restore_by_hand: String,
 }
 
+impl Manifest {
+    /// Whether its files are dumps, each of use by itself: the plugin notes `method`, where the configuration does not say it.
+    pub fn holds_dumps(&self) -> bool {
+        let noted = self.attributes.get("method");
+        self.method.as_ref().or(noted).map(String::as_str) == Some("logical")
+    }
+}
+
 /// A file that a plugin wrote as a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {

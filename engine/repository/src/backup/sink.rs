@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -17,6 +17,7 @@ use super::pipeline::{MAX_WRITERS, Shared};
 use super::stats::Stats;
 use super::storer::Storer;
 use super::tree::archive_tree;
+use crate::guard::lock;
 use crate::id::{Id, hex};
 use crate::source::{Attributes, Begun, Entry, Parent, Sink, Summary, Tree, Writer};
 use crate::tree::{FileTime, Node, NodeType};
@@ -343,8 +344,4 @@ fn check_path(path: &str) -> Result<()> {
 
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

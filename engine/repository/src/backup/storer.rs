@@ -14,7 +14,7 @@ use super::stats::Stats;
 use crate::Result;
 use crate::blob::BlobType;
 use crate::buffer::Buffer;
-use crate::codec::{Encoder, ensure_proven};
+use crate::encode::{Encoder, ensure_proven};
 use crate::id::Id;
 use crate::pack::PackBuilder;
 use crate::sha256::{self, Hasher};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -12,8 +12,8 @@ use super::pipeline::{spawn, worker_count};
 use crate::blob::BlobType;
 use crate::buffer::{Buffer, Pool};
 use crate::chunker::MAX_SIZE;
-use crate::destination::{Body, Content, PutOptions};
 use crate::file::FileType;
+use crate::guard::lock;
 use crate::id::Id;
 use crate::index::{BLOBS_PER_FILE, Index, IndexFile, IndexPack};
 use crate::lock::Lock;
@@ -241,22 +241,9 @@ impl Uploads {
 
     fn upload(&self, pack: FinishedPack) -> Result<()> {
         self.progress.check_cancelled()?;
-        let content = match pack.blobs.first().map(|blob| blob.blob_type) {
-            Some(BlobType::Tree) => Content::Metadata,
-            _ => Content::Data,
-        };
-        let id = pack.id;
-        let body = Body::new(bytes::Bytes::from_owner(pack.bytes), id);
-        let size = body.bytes().len() as u64;
-        let options = PutOptions {
-            create_only: false,
-            content,
-        };
-        self.repository
-            .destination()
-            .put(&FileType::Pack.key(&id), &body, options)?;
+        let (pack, size) = self.repository.put_pack(pack)?;
         self.progress.stored_bytes.fetch_add(size, Relaxed);
-        lock(&self.unindexed).push(IndexPack::new(id, &pack.blobs));
+        lock(&self.unindexed).push(pack);
         self.write_index(BLOBS_PER_FILE)
     }
 
@@ -301,8 +288,4 @@ impl Uploads {
             .save_json(FileType::Index, &file)
             .map(|_| ())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,8 @@ use super::plan::{Lost, PackPlan, Plan};
 use crate::backup::{Target, worker_count};
 use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::BlobReader;
-use crate::codec::{Decoder, Encoder, ensure_proven, faulty_machine};
+use crate::decode::{Decoder, sealed_bytes};
+use crate::encode::{Encoder, ensure_proven, faulty_machine};
 use crate::id::Id;
 use crate::index::Location;
 use crate::pack::{FinishedPack, PackBuilder, TRAILER, header_length, parse_header};
@@ -226,14 +227,8 @@ impl Copier {
         let key = reader.repository().key();
         self.decoder
             .decode_from(key, blob, bytes, start)
-            .map_err(|error| {
-                let what = format!("blob {} {}", blob.id.short(), error.message());
-                reader.damaged(&location.pack, &what)
-            })?;
-        let from = (u64::from(blob.offset) - start) as usize;
-        Ok(bytes
-            .get(from..from + blob.length as usize)
-            .unwrap_or_default())
+            .map_err(|error| reader.damaged_blob(&location.pack, &blob.id, &error))?;
+        sealed_bytes(blob, bytes, start)
     }
 
     /// Puts a verified blob into a pack of the target.

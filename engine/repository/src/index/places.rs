@@ -1,7 +1,8 @@
 //! All places of all blobs, copies included: what a prune has to know beside where a blob is found.
 
-use super::{Index, Slot, slot};
-use crate::blob::PackedBlob;
+use super::{Index, Location, Slot, slot};
+use crate::blob::{BlobType, PackedBlob};
+use crate::id::Id;
 use crate::{Error, ErrorKind, Result};
 
 /// One of the places where a blob is.
@@ -36,6 +37,32 @@ impl Index {
         })
     }
 
+    /// The same with the pack's id.
+    pub(crate) fn location_of(&self, place: &Place) -> Option<Location> {
+        self.location_in(place.pack, place.blob)
+    }
+
+    /// Every place of every blob, in no particular order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Location> {
+        let copies = self.copies.iter();
+        self.iter()
+            .chain(copies.filter_map(|(_, slot)| self.location(slot)))
+    }
+
+    /// Where a blob is beside its place in `pack`.
+    pub(crate) fn elsewhere(&self, blob_type: BlobType, id: &Id, pack: &Id) -> Vec<Location> {
+        let Some(number) = self.number(blob_type, id) else {
+            return Vec::new();
+        };
+        let copies = self.copies.iter().filter(|(of, _)| *of == number);
+        let places = slot(&self.blocks, number)
+            .into_iter()
+            .chain(copies.map(|(_, slot)| slot));
+        let mut others: Vec<Location> = places.filter_map(|slot| self.location(slot)).collect();
+        others.retain(|other| other.pack != *pack);
+        others
+    }
+
     /// How often a pack was described that was known already: what a prune leaves behind that was killed, and nothing else.
     pub(crate) fn repetitions(&self) -> usize {
         self.repetitions
@@ -54,8 +81,6 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blob::BlobType;
-    use crate::id::Id;
 
     const BLOB: PackedBlob = PackedBlob {
         id: Id::from_bytes([7; 32]),
@@ -75,6 +100,14 @@ mod tests {
         let found: Vec<_> = places.map(|place| (place.number, place.pack)).collect();
         assert_eq!(found, [(0, 0), (0, 1)]);
         assert_eq!(index.repetitions(), 0);
+        let elsewhere = |pack: &[u8]| {
+            let found = index.elsewhere(BlobType::Data, &BLOB.id, &Id::of(pack));
+            let packs: Vec<Id> = found.iter().map(|it| it.pack).collect();
+            packs
+        };
+        assert_eq!(elsewhere(b"pack 1"), [Id::of(b"pack 2")]);
+        assert_eq!(elsewhere(b"pack 2"), [Id::of(b"pack 1")]);
+        assert_eq!(index.elsewhere(BlobType::Tree, &BLOB.id, &BLOB.id), []);
     }
 
     #[test]

@@ -2,16 +2,17 @@
 //!
 //! A blob that lies in several packs is needed in one of them only.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use super::keepers::keepers;
 use super::used::Used;
 use crate::Result;
 use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::BlobReader;
 use crate::id::Id;
-use crate::index::{Index, Place};
+use crate::index::Index;
 use crate::pack;
+use crate::progress::Progress;
 
 /// Blobs, and the encrypted bytes that they take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,7 +72,12 @@ pub(super) struct Inventory {
 
 impl Inventory {
     /// `listed` are the packs at the destination with their sizes.
-    pub(super) fn take(reader: BlobReader, used: &Used, listed: &[(Id, u64)]) -> Result<Self> {
+    pub(super) fn take(
+        reader: BlobReader,
+        used: &Used,
+        listed: &[(Id, u64)],
+        progress: &Progress,
+    ) -> Result<Self> {
         let index = reader.index();
         let mut sizes: HashMap<Id, u64> = listed.iter().copied().collect();
         let present: Vec<Option<u64>> = index
@@ -80,7 +86,7 @@ impl Inventory {
             .map(|pack| sizes.remove(&pack.id))
             .collect();
         let (order, starts) = by_pack(index, index.place_count()?);
-        let keepers = keepers(index, used, &order, &present);
+        let keepers = keepers(&reader, used, &order, &present, progress)?;
         let places: Vec<(u32, bool)> = order
             .into_iter()
             .map(|at| {
@@ -187,69 +193,4 @@ fn by_pack(index: &Index, place_count: u32) -> (Vec<u32>, Vec<usize>) {
     }
     starts.resize(index.packs().len(), order.len());
     (order, starts)
-}
-
-/// For each needed blob that lies in several places, the one that is kept: where most of the pack is needed, so that the other packs can go
-/// as a whole.
-fn keepers(
-    index: &Index,
-    used: &Used,
-    order: &[u32],
-    present: &[Option<u64>],
-) -> HashMap<u32, u32> {
-    let mut copies: Vec<(u32, Place)> = order
-        .iter()
-        .filter_map(|at| Some((*at, index.place(*at)?)))
-        .filter(|(at, _)| *at as usize >= index.len())
-        .collect();
-    copies.sort_unstable_by_key(|(at, _)| *at);
-    if copies.is_empty() {
-        return HashMap::new();
-    }
-    let mut wanted = vec![0_u64; present.len()];
-    for place in order.iter().filter_map(|at| index.place(*at)) {
-        if let Some(wanted) = wanted.get_mut(place.pack as usize)
-            && used.contains(place.number)
-        {
-            *wanted += u64::from(place.blob.length);
-        }
-    }
-    let worth = |place: &Place| Worth {
-        wanted: wanted.get(place.pack as usize).copied().unwrap_or(0),
-        size: present.get(place.pack as usize).copied().flatten(),
-        pack: place.pack,
-    };
-    let mut keepers = HashMap::new();
-    for (copy, place) in copies {
-        let keeper = keepers.entry(place.number).or_insert(place.number);
-        let Some(kept) = index.place(*keeper) else {
-            continue;
-        };
-        if worth(&place).cmp(&worth(&kept)) == Ordering::Greater {
-            *keeper = copy;
-        }
-    }
-    keepers
-}
-
-/// How good it is to keep a blob in a pack.
-struct Worth {
-    wanted: u64,
-    size: Option<u64>,
-    pack: u32,
-}
-
-impl Worth {
-    /// A pack that is gone is the worst. Then the share that is needed counts, then how much that is; the last word has the number, so that
-    /// packs of the same worth are not mixed.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let share =
-            |this: &Self, that: &Self| u128::from(this.wanted) * u128::from(that.size.unwrap_or(1));
-        self.size
-            .is_some()
-            .cmp(&other.size.is_some())
-            .then_with(|| share(self, other).cmp(&share(other, self)))
-            .then_with(|| self.wanted.cmp(&other.wanted))
-            .then_with(|| other.pack.cmp(&self.pack))
-    }
 }

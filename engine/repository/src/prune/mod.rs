@@ -13,6 +13,7 @@
 
 mod execute;
 mod inventory;
+mod keepers;
 mod plan;
 mod repack;
 mod used;
@@ -102,7 +103,7 @@ fn survey(
     let used = used::find(&reader, &snapshots.good, progress)?;
     progress.step("listing packs");
     let packs = repository.list(FileType::Pack)?;
-    let inventory = Inventory::take(reader, &used, &packs)?;
+    let inventory = Inventory::take(reader, &used, &packs, progress)?;
     let plan = plan(inventory.packs(), inventory.orphans(), options)
         .map_err(|error| error.on(format!("repository {}", repository.name())))?;
     Ok((inventory, plan))

@@ -2,19 +2,20 @@
 //! damaged one must not lose its last chance to be found.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inventory::Inventory;
 use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::{BlobReader, MAX_GAP, READ_SIZE};
 use crate::buffer::Pool;
 use crate::chunker::MAX_SIZE;
+use crate::decode::sealed_bytes;
 use crate::id::Id;
 use crate::index::{IndexPack, IndexWriter, Location};
 use crate::lock::Lock;
 use crate::pack::{PackBuilder, TARGET_SIZE};
 use crate::progress::Progress;
-use crate::{Result, parallel};
+use crate::{Error, Result, guard, parallel};
 
 /// More packs are not read at once: each thread fills a pack's memory.
 const MAX_THREADS: usize = 4;
@@ -56,7 +57,7 @@ pub(super) fn repack(
     };
     parallel::for_each(threads, packs, |number| repack.copy(*number))?;
     for pack in &repack.making {
-        let last = guard(pack).take();
+        let last = guard::lock(pack).take();
         repack.send(last)?;
     }
     let stored = repack
@@ -115,23 +116,43 @@ impl Repack<'_> {
         };
         let reader = self.inventory.reader();
         let start = u64::from(first.offset);
-        let bytes = reader
-            .get(pack, start, last.end() - start)
-            .map_err(|error| stopped(reader, error))?;
+        let bytes = reader.get(pack, start, last.end() - start);
         for blob in blobs {
             let location = Location {
                 pack: *pack,
                 blob: *blob,
                 blobs_end: last.end(),
             };
-            reader
-                .decode_with(&location, &bytes, start, |_| ())
-                .map_err(|error| stopped(reader, error))?;
-            let from = (u64::from(blob.offset) - start) as usize;
-            let sealed = bytes.get(from..from + blob.length as usize);
-            self.add(blob, sealed.unwrap_or_default())?;
+            let proven = bytes.as_ref().map_err(Error::clone).and_then(|bytes| {
+                reader.decode_with(&location, bytes, start, |_| ())?;
+                sealed_bytes(blob, bytes, start)
+            });
+            match proven {
+                Ok(sealed) => self.add(blob, sealed)?,
+                Err(error) => self.copy_other(pack, blob, error)?,
+            }
         }
         Ok(())
+    }
+
+    /// Copies a blob that could not be read beside others in `pack`: by itself, or from another pack that holds it too.
+    fn copy_other(&self, pack: &Id, blob: &PackedBlob, error: Error) -> Result<()> {
+        let reader = self.inventory.reader();
+        if !error.is_damage() {
+            return Err(error);
+        }
+        let read = |place: &Location| Ok((place.blob, reader.read_sealed(place)?));
+        // The pack may be good but for a blob beside it.
+        let here = Location {
+            pack: *pack,
+            blob: *blob,
+            blobs_end: blob.end(),
+        };
+        let found = read(&here)
+            .or_else(|error| reader.try_elsewhere(pack, blob, error, read))
+            .map_err(|error| stopped(reader, error));
+        let (blob, sealed) = found?;
+        self.add(&blob, &sealed)
     }
 
     fn add(&self, blob: &PackedBlob, sealed: &[u8]) -> Result<()> {
@@ -140,7 +161,7 @@ impl Repack<'_> {
             BlobType::Data => data,
             BlobType::Tree => trees,
         };
-        let mut slot = guard(making);
+        let mut slot = guard::lock(making);
         let pack = slot.get_or_insert_with(|| PackBuilder::new(self.buffers.take()));
         pack.add_sealed(blob, sealed)?;
         let full = slot.take_if(|pack| pack.is_full());
@@ -162,7 +183,7 @@ impl Repack<'_> {
 
     /// Names new packs in an index object from time to time.
     fn remember(&self, pack: IndexPack) -> Result<()> {
-        let mut stored = guard(&self.stored);
+        let mut stored = guard::lock(&self.stored);
         stored.packs.push(pack);
         if stored.packs.len() < stored.indexed + PACKS_BETWEEN_INDEXES {
             return Ok(());
@@ -198,7 +219,7 @@ fn near(blobs: &[PackedBlob]) -> Vec<&[PackedBlob]> {
 }
 
 /// Damage in what is needed: nothing may be removed before somebody has looked.
-fn stopped(reader: &BlobReader, error: crate::Error) -> crate::Error {
+fn stopped(reader: &BlobReader, error: Error) -> Error {
     if !error.is_damage() {
         return error;
     }
@@ -206,8 +227,4 @@ fn stopped(reader: &BlobReader, error: crate::Error) -> crate::Error {
     error.hint(format!(
         "backups need it, so nothing was removed; `strongroom check --read-data {name}` names all that is damaged"
     ))
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

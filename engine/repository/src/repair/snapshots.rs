@@ -13,11 +13,9 @@ use crate::index::Index;
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::repository::Repository;
-use crate::snapshot::{Snapshot, Snapshots};
+use crate::snapshot::{INCOMPLETE, Snapshot, Snapshots};
 use crate::{Error, ErrorKind, Result};
 
-/// Marks a backup that lacks something.
-const INCOMPLETE: &str = "state:incomplete";
 /// Marks a snapshot that is not as it was written.
 const REPAIRED: &str = "repaired";
 
@@ -86,7 +84,7 @@ pub fn repair_snapshots(
     let mut replaced: HashMap<Id, Snapshot> = HashMap::new();
     for (id, snapshot) in &snapshots.good {
         let mut changes = Changes::default();
-        let fate = match trees.repair(&snapshot.tree, "", &mut changes)? {
+        let fate = match trees.repair(&snapshot.tree, &mut changes)? {
             Repaired::Sound => {
                 done.sound += 1;
                 continue;

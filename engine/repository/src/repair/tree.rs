@@ -1,14 +1,16 @@
 //! Trees without what is lost: a tree in, the same tree or one in its place out, and by name what it lacks.
 //!
 //! A file that lacks any of its content goes as a whole: half a file is worse than none, because it looks like one.
+//! Trees may be nested deeper than a thread's stack: those on the way from the root are kept in a list.
 
 use std::collections::HashSet;
+use std::vec::IntoIter;
 
 use crate::Result;
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
 use crate::buffer::Buffer;
-use crate::codec::{Encoder, ensure_proven};
+use crate::encode::{Encoder, ensure_proven};
 use crate::id::Id;
 use crate::index::IndexWriter;
 use crate::lock::Lock;
@@ -48,6 +50,25 @@ pub(super) enum Repaired {
     NotUnderstood(String),
 }
 
+/// A tree that is being looked at.
+struct Open {
+    number: Option<u32>,
+    /// Of the path to it.
+    path_length: usize,
+    /// Changes that were known before.
+    changes_before: usize,
+    rest: IntoIter<Node>,
+    /// A directory whose own tree is looked at, and the length of the path to it.
+    waiting: Option<(Node, usize)>,
+    done: Vec<Node>,
+}
+
+/// What is known of a tree when it has been read.
+enum Begun {
+    Open(Box<Open>),
+    Known(Repaired),
+}
+
 /// Repairs trees. Those that are sound are looked at once.
 pub(super) struct TreeRepair<'a> {
     reader: &'a BlobReader,
@@ -78,54 +99,136 @@ impl<'a> TreeRepair<'a> {
         self.writer.map_or(Ok(()), TreeWriter::finish)
     }
 
-    /// Looks at the tree `id`, which lies at `path`, and at all below it.
-    pub(super) fn repair(
-        &mut self,
-        id: &Id,
-        path: &str,
-        changes: &mut Changes,
-    ) -> Result<Repaired> {
+    /// Looks at the tree `root` of a snapshot and at all below it.
+    pub(super) fn repair(&mut self, root: &Id, changes: &mut Changes) -> Result<Repaired> {
+        let mut path = String::new();
+        let mut open: Vec<Open> = Vec::new();
+        let mut next = *root;
+        loop {
+            let mut known = match self.begin(&next, &path, changes)? {
+                Begun::Known(repaired) => Some(repaired),
+                Begun::Open(tree) => {
+                    open.push(*tree);
+                    None
+                }
+            };
+            next = loop {
+                match (known, open.last_mut()) {
+                    (Some(known), None) => return Ok(known),
+                    (Some(Repaired::NotUnderstood(why)), _) => {
+                        return Ok(Repaired::NotUnderstood(why));
+                    }
+                    (Some(below), Some(tree)) => self.settle(tree, below, &mut path, changes)?,
+                    (None, _) => {}
+                }
+                let Some(mut tree) = open.pop() else {
+                    return Ok(Repaired::Sound);
+                };
+                if let Some(below) = self.go_on(&mut tree, &mut path, changes)? {
+                    open.push(tree);
+                    break below;
+                }
+                known = Some(self.end(tree, changes)?);
+            };
+        }
+    }
+
+    fn begin(&self, id: &Id, path: &str, changes: &Changes) -> Result<Begun> {
         self.progress.check_cancelled()?;
         let number = self.reader.index().number(BlobType::Tree, id);
         if number.is_some_and(|number| self.sound.contains(&number)) {
-            return Ok(Repaired::Sound);
+            return Ok(Begun::Known(Repaired::Sound));
         }
         let content = match self.read(id) {
             Ok(content) => content,
             Err(error) if error.is_damage() => {
-                return Ok(Repaired::Unreadable(error.message().to_owned()));
+                let why = error.message().to_owned();
+                return Ok(Begun::Known(Repaired::Unreadable(why)));
             }
             Err(error) => return Err(error),
         };
-        let tree = match Tree::decode(&content) {
-            Ok(tree) => tree,
+        match Tree::decode(&content) {
+            Ok(tree) => Ok(Begun::Open(Box::new(Open {
+                number,
+                path_length: path.len(),
+                changes_before: changes.named.len(),
+                done: Vec::with_capacity(tree.nodes.len()),
+                rest: tree.nodes.into_iter(),
+                waiting: None,
+            }))),
             Err(error) => {
                 let why = format!("tree {} at {path}/: {}", id.short(), error.message());
-                return Ok(Repaired::NotUnderstood(why));
-            }
-        };
-        drop(content);
-        let before = changes.named.len();
-        let mut nodes = Vec::with_capacity(tree.nodes.len());
-        for mut node in tree.nodes {
-            let path = format!("{path}/{}", String::from_utf8_lossy(&node.name));
-            let stays = match node.node_type {
-                NodeType::Dir => match self.repair_directory(&mut node, path, changes)? {
-                    Some(why) => return Ok(Repaired::NotUnderstood(why)),
-                    None => true,
-                },
-                NodeType::File => self.repair_file(&mut node, path, changes),
-                _ => true,
-            };
-            if stays {
-                nodes.push(node);
+                Ok(Begun::Known(Repaired::NotUnderstood(why)))
             }
         }
-        if changes.named.len() == before {
-            self.sound.extend(number);
+    }
+
+    /// Looks at what is left of a tree, as far as the next tree that lies in it. `path` then leads there.
+    fn go_on(
+        &mut self,
+        tree: &mut Open,
+        path: &mut String,
+        changes: &mut Changes,
+    ) -> Result<Option<Id>> {
+        while let Some(mut node) = tree.rest.next() {
+            path.truncate(tree.path_length);
+            path.push('/');
+            path.push_str(&String::from_utf8_lossy(&node.name));
+            match (node.node_type, node.subtree) {
+                (NodeType::Dir, subtree) => {
+                    tree.waiting = Some((node, path.len()));
+                    if subtree.is_some() {
+                        return Ok(subtree);
+                    }
+                    let without = Repaired::Unreadable("it has no tree".into());
+                    self.settle(tree, without, path, changes)?;
+                }
+                (NodeType::File, _) => {
+                    if self.repair_file(&mut node, path, changes) {
+                        tree.done.push(node);
+                    }
+                }
+                _ => tree.done.push(node),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes what became of the directory that `tree` waits for. It stays, be it empty.
+    fn settle(
+        &mut self,
+        tree: &mut Open,
+        repaired: Repaired,
+        path: &mut String,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let Some((mut node, length)) = tree.waiting.take() else {
+            return Ok(());
+        };
+        match repaired {
+            Repaired::Sound | Repaired::NotUnderstood(_) => {}
+            Repaired::Replaced(tree) => node.subtree = Some(tree),
+            Repaired::Unreadable(why) => {
+                path.truncate(length);
+                changes.directories += 1;
+                changes.named.push(Change {
+                    path: path.clone(),
+                    message: format!("all that was in it is lost: {why}"),
+                });
+                node.subtree = Some(self.store(&Tree::default())?);
+            }
+        }
+        tree.done.push(node);
+        Ok(())
+    }
+
+    fn end(&mut self, tree: Open, changes: &Changes) -> Result<Repaired> {
+        if changes.named.len() == tree.changes_before {
+            self.sound.extend(tree.number);
             return Ok(Repaired::Sound);
         }
-        self.store(&Tree { nodes }).map(Repaired::Replaced)
+        self.store(&Tree { nodes: tree.done })
+            .map(Repaired::Replaced)
     }
 
     /// Reads a tree, a second time where it is not what it should be: a line may have failed rather than the store.
@@ -136,41 +239,14 @@ impl<'a> TreeRepair<'a> {
         }
     }
 
-    /// A directory stays, be it empty. Returns why it is not understood, where that is so.
-    fn repair_directory(
-        &mut self,
-        node: &mut Node,
-        path: String,
-        changes: &mut Changes,
-    ) -> Result<Option<String>> {
-        let repaired = match &node.subtree {
-            Some(subtree) => self.repair(subtree, &path, changes)?,
-            None => Repaired::Unreadable("it has no tree".into()),
-        };
-        match repaired {
-            Repaired::Sound => {}
-            Repaired::Replaced(tree) => node.subtree = Some(tree),
-            Repaired::NotUnderstood(why) => return Ok(Some(why)),
-            Repaired::Unreadable(why) => {
-                changes.directories += 1;
-                changes.named.push(Change {
-                    path,
-                    message: format!("all that was in it is lost: {why}"),
-                });
-                node.subtree = Some(self.store(&Tree::default())?);
-            }
-        }
-        Ok(None)
-    }
-
-    fn repair_file(&self, node: &mut Node, path: String, changes: &mut Changes) -> bool {
+    fn repair_file(&self, node: &mut Node, path: &str, changes: &mut Changes) -> bool {
         let mut length = 0;
         for id in node.content.iter().flatten() {
             let Some(location) = self.reader.index().get(BlobType::Data, id) else {
                 changes.files += 1;
                 changes.bytes += node.size;
                 changes.named.push(Change {
-                    path,
+                    path: path.to_owned(),
                     message: format!("is lost: data blob {} is missing", id.short()),
                 });
                 return false;
@@ -179,7 +255,7 @@ impl<'a> TreeRepair<'a> {
         }
         if length != node.size {
             changes.named.push(Change {
-                path,
+                path: path.to_owned(),
                 message: format!(
                     "is kept with its {length} bytes of content, where its entry said {}",
                     node.size
@@ -255,5 +331,67 @@ impl<'a> TreeWriter<'a> {
     fn finish(mut self) -> Result<()> {
         self.send()?;
         self.index.finish().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::index::Index;
+    use crate::testing::DirectoryDestination;
+    use crate::{InitOptions, Repository};
+
+    const LEVELS: usize = 20_000;
+
+    fn reader(repository: &Arc<Repository>) -> BlobReader {
+        let index = Index::load(repository, &Progress::default()).expect("loaded");
+        BlobReader::new(Arc::clone(repository), Arc::new(index))
+    }
+
+    /// A file below `LEVELS` directories. Out comes the root.
+    fn nest(writer: &mut TreeWriter<'_>, file: Node) -> Id {
+        let mut node = file;
+        for _ in 0..LEVELS {
+            let tree = Tree { nodes: vec![node] };
+            let bytes = tree.encode().expect("encoded");
+            node = Node::new("d", NodeType::Dir);
+            node.subtree = Some(writer.store(&bytes).expect("stored"));
+        }
+        node.subtree.expect("a tree")
+    }
+
+    /// Deeper than any stack.
+    #[test]
+    fn directories_may_be_nested_as_deep_as_they_like() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let destination = Arc::new(DirectoryDestination::new("nas", folder.path()));
+        let repository = Repository::init(
+            destination,
+            InitOptions {
+                password: "x",
+                ..InitOptions::default()
+            },
+        );
+        let repository = Arc::new(repository.expect("a repository"));
+        let lock = Lock::exclusive(&repository).expect("locked");
+        let empty = reader(&repository);
+        let mut writer = TreeWriter::new(&empty, &lock).expect("a writer");
+        let whole = Node::new("whole", NodeType::File);
+        let mut lost = Node::new("lost", NodeType::File);
+        lost.content = Some(vec![Id::of(b"lost")]);
+        let [whole, lost] = [whole, lost].map(|file| nest(&mut writer, file));
+        writer.finish().expect("stored");
+
+        let (reader, progress) = (reader(&repository), Progress::default());
+        let mut repair = TreeRepair::new(&reader, &progress, None).expect("a repair");
+        let mut changes = Changes::default();
+        let repaired = repair.repair(&whole, &mut changes).expect("looked at");
+        assert!(matches!(repaired, Repaired::Sound));
+        let repaired = repair.repair(&lost, &mut changes).expect("looked at");
+        assert!(matches!(repaired, Repaired::Replaced(_)));
+        let paths: Vec<&str> = changes.named.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["/d".repeat(LEVELS - 1) + "/lost"]);
     }
 }

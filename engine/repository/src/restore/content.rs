@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::sparse::write_with_holes;
-use super::window::{PendingFile, Piece, Window, batches, reads, same_blob};
+use super::window::{PendingFile, Piece, Window, reads, same_blob};
 use crate::backup::Problem;
-use crate::blob::PackedBlob;
 use crate::blobs::BlobReader;
+use crate::decode::Decoding;
+use crate::guard::lock;
 use crate::id::Id;
 use crate::progress::Progress;
 use crate::tree::Node;
@@ -48,7 +49,9 @@ pub(super) fn restore(
         progress,
         open: AtomicUsize::new(0),
     };
-    parallel::for_each(thread_count(reader), &reads, |read| writer.fetch(read))?;
+    parallel::share(thread_count(reader), &reads, |reads| {
+        writer.fetch_all(reads)
+    })?;
     let damaged = window.files.into_iter().filter_map(|file| {
         let state = file
             .state
@@ -75,42 +78,75 @@ struct ContentWriter<'a> {
 }
 
 impl ContentWriter<'_> {
-    /// Reads a range of a pack and writes each of its blobs wherever it belongs.
-    fn fetch(&self, pieces: &[Piece]) -> Result<()> {
+    /// Reads ranges of packs and writes each of their blobs wherever it belongs.
+    fn fetch_all(&self, reads: &mut dyn Iterator<Item = &&[Piece]>) -> Result<()> {
+        let mut decoding = Decoding::new()?;
+        for read in reads {
+            self.fetch(read, &mut decoding)?;
+        }
+        decoding.finish(|same, content| self.place(same, content))
+    }
+
+    /// Reads a range of a pack, and writes what is decoded meanwhile.
+    fn fetch<'w>(&self, pieces: &'w [Piece], decoding: &mut Decoding<&'w [Piece]>) -> Result<()> {
         self.progress.check_cancelled()?;
         let Some((pack, range)) = self.window.range(pieces) else {
             return Ok(());
         };
-        let is_one_blob = pieces.chunk_by(same_blob).nth(1).is_none();
+        let mut blobs = pieces.chunk_by(same_blob);
         match self.reader.get(pack, range.start, range.end - range.start) {
-            Ok(bytes) => batches(pieces)
-                .into_iter()
-                .try_for_each(|batch| self.decode(batch, pack, &bytes, range.start)),
+            Ok(bytes) => blobs.try_for_each(|same| {
+                let Some(piece) = same.first() else {
+                    return Ok(());
+                };
+                let key = self.reader.repository().key();
+                decoding.add(
+                    key,
+                    &piece.blob,
+                    (&bytes, range.start),
+                    same,
+                    |same, content| self.place(same, content),
+                )
+            }),
             Err(error) if !error.is_damage() => Err(error),
-            Err(error) if is_one_blob => self.give_up(pieces, &error),
+            Err(error) if blobs.nth(1).is_none() => self.fetch_elsewhere(pieces, pack, error),
             // Damage of one blob is no reason to lose its neighbours.
             Err(_) => pieces
                 .chunk_by(same_blob)
-                .try_for_each(|same| self.fetch(same)),
+                .try_for_each(|same| self.fetch(same, decoding)),
         }
     }
 
-    /// Writes each blob of a batch wherever it belongs.
-    fn decode(&self, batch: &[Piece], pack: &Id, bytes: &[u8], start: u64) -> Result<()> {
-        let mut groups = batch.chunk_by(same_blob);
-        let blobs: Vec<PackedBlob> = groups
-            .clone()
-            .filter_map(|same| same.first())
-            .map(|piece| piece.blob)
-            .collect();
-        self.reader
-            .decode_all_with(pack, &blobs, bytes, start, |content| {
-                let same = groups.next().unwrap_or_default();
-                match content {
-                    Ok(content) => same.iter().try_for_each(|piece| self.write(piece, content)),
-                    Err(error) => self.give_up(same, &error),
-                }
-            })
+    /// Writes what was decoded, or what another pack holds of it.
+    fn place(&self, same: &[Piece], content: Result<&[u8]>) -> Result<()> {
+        let error = match content {
+            Ok(content) => return self.write_all(same, content),
+            Err(error) => error,
+        };
+        match same.first().zip(self.window.range(same)) {
+            Some((piece, (pack, _))) => {
+                let error = self.reader.damaged_blob(pack, &piece.blob.id, &error);
+                self.fetch_elsewhere(same, pack, error)
+            }
+            None => self.give_up(same, &error),
+        }
+    }
+
+    /// Writes a blob wherever it belongs.
+    fn write_all(&self, same: &[Piece], content: &[u8]) -> Result<()> {
+        same.iter().try_for_each(|piece| self.write(piece, content))
+    }
+
+    /// Writes a blob that cannot be read in `pack` wherever it belongs, from another pack.
+    fn fetch_elsewhere(&self, same: &[Piece], pack: &Id, error: Error) -> Result<()> {
+        let Some(first) = same.first() else {
+            return Ok(());
+        };
+        match self.reader.read_elsewhere(pack, &first.blob, error) {
+            Ok(content) => self.write_all(same, &content),
+            Err(error) if error.is_damage() => self.give_up(same, &error),
+            Err(error) => Err(error),
+        }
     }
 
     /// The files that need this blob cannot be restored.
@@ -182,8 +218,4 @@ impl ContentWriter<'_> {
         }
         Ok(file)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

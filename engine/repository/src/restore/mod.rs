@@ -13,7 +13,7 @@ mod window;
 use std::path::PathBuf;
 
 use crate::backup::Problem;
-use crate::contents::{Contents, Found};
+use crate::contents::{Contents, Damaged, Found};
 use crate::progress::Progress;
 use crate::source::{Conflict, Summary};
 use crate::tree::{Node, NodeType};
@@ -45,7 +45,7 @@ pub struct RestoreReport {
     pub kept: u64,
     /// Entries that were removed because the backup does not hold them.
     pub deleted: u64,
-    /// Files that were left out because the repository's copy is damaged.
+    /// Files, and directories with all that is below them, that were left out because the repository's copy is damaged.
     pub damaged: Vec<Problem>,
     /// What could not be restored as it was: an owner that only root may set, a device.
     pub problems: Vec<Problem>,
@@ -55,33 +55,40 @@ pub struct RestoreReport {
 pub struct Outlook {
     bytes: u64,
     files: u64,
+    damaged: Vec<Damaged>,
     /// All of it, where it is little enough to be kept rather than read again.
     found: Option<Vec<Found>>,
+}
+
+impl Outlook {
+    /// Directories of which nothing below can be restored.
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
+    }
 }
 
 /// Entries and blobs that are kept from looking ahead. They take about 500 and 32 bytes.
 const KEPT: usize = 50_000;
 
 impl RestoreReport {
-    fn into_result(self) -> Result<Self> {
-        let Some((first, more)) = self.damaged.split_first() else {
-            return Ok(self);
-        };
+    /// The error that names what is damaged, if anything is.
+    pub fn damage(&self) -> Option<Error> {
+        let (first, more) = self.damaged.split_first()?;
         let others = match more.len() {
             0 => "everything else was restored".to_owned(),
-            count => format!("{count} more files are damaged; everything else was restored"),
+            count => format!("{count} more are damaged; everything else was restored"),
         };
-        Err(
-            Error::corrupted(format!("cannot be restored: {}; {others}", first.message))
-                .on(&first.path)
-                .hint("another destination or an older backup may hold it"),
-        )
+        let error = Error::corrupted(format!("cannot be restored: {}; {others}", first.message))
+            .on(&first.path)
+            .hint("another destination or an older backup may hold it");
+        Some(error)
     }
 }
 
 /// Restores the directory `root` to `options.target`, or the file `root` into it.
 ///
-/// A file whose content turns out to be damaged is left out, and all others are restored; then that is the error.
+/// A file whose content turns out to be damaged is left out, as is what lies below a directory that is, and all others are restored; then that
+/// is the error.
 pub fn restore_tree(
     contents: &Contents,
     root: Node,
@@ -89,10 +96,14 @@ pub fn restore_tree(
     progress: &Progress,
 ) -> Result<RestoreReport> {
     let outlook = look_ahead(contents, &root, options, progress)?;
-    restore_seen(contents, root, options, outlook, progress)
+    let report = restore_seen(contents, root, options, outlook, progress)?;
+    match report.damage() {
+        Some(error) => Err(error),
+        None => Ok(report),
+    }
 }
 
-/// As [`restore_tree`], after [`look_ahead`] with the same arguments.
+/// As [`restore_tree`], after [`look_ahead`] with the same arguments. What is damaged is no error, and in the report.
 pub fn restore_seen(
     contents: &Contents,
     root: Node,
@@ -104,11 +115,31 @@ pub fn restore_seen(
     progress.expect(Some(outlook.bytes), Some(outlook.files));
     progress.step("restoring");
     let mut restorer = restorer::Restorer::new(contents, options, &selection, progress)?;
-    match outlook.found {
-        Some(found) => restorer.run(found.into_iter().map(Ok))?,
-        None => restorer.run(contents.walk_selected(root, &selection))?,
-    }
-    restorer.finish()?.into_result()
+    let damaged = match outlook.found {
+        Some(found) => {
+            restorer.run(found.into_iter().map(Ok))?;
+            outlook.damaged
+        }
+        None => {
+            let mut walk = contents.walk_despite_damage(root, &selection);
+            restorer.run(walk.by_ref())?;
+            walk.damaged()
+        }
+    };
+    restorer.finish(damaged)
+}
+
+/// Restores what was found by a walk, parents before children, and nothing else of the backup. What is damaged is in the report.
+pub(crate) fn restore_found(
+    contents: &Contents,
+    found: Vec<Found>,
+    options: &RestoreOptions,
+    progress: &Progress,
+) -> Result<RestoreReport> {
+    let selection = Selection::default();
+    let mut restorer = restorer::Restorer::new(contents, options, &selection, progress)?;
+    restorer.run(found.into_iter().map(Ok))?;
+    restorer.finish(Vec::new())
 }
 
 /// Looks at everything that [`restore_tree`] would restore, and writes nothing: that each selected path exists, and with
@@ -125,7 +156,8 @@ pub fn look_ahead(
     let (mut bytes, mut files) = (0, 0);
     let (mut kept, mut room) = (Some(Vec::new()), KEPT);
     let mut missing = selection.wanted();
-    for found in contents.walk_selected(root.clone(), &selection) {
+    let mut walk = contents.walk_despite_damage(root.clone(), &selection);
+    for found in walk.by_ref() {
         progress.check_cancelled()?;
         let found = found?;
         missing.retain(|path| path.as_bytes() != found.path);
@@ -140,16 +172,26 @@ pub fn look_ahead(
             _ => kept = None,
         }
     }
-    match missing.first() {
-        None => Ok(Outlook {
+    let damaged = walk.damaged();
+    let Some(path) = missing.first() else {
+        return Ok(Outlook {
             bytes,
             files,
+            damaged,
             found: kept,
-        }),
-        Some(path) => Err(Error::new(
+        });
+    };
+    // It may lie below a directory that is damaged.
+    let is_above = |it: &Damaged| {
+        let below = path.as_bytes().strip_prefix(it.path.as_slice());
+        below.is_some_and(|rest| rest.starts_with(b"/"))
+    };
+    Err(match damaged.iter().find(|it| is_above(it)) {
+        Some(above) => above.to_error(),
+        None => Error::new(
             crate::ErrorKind::NotFound,
             format!("no '{path}' in this backup"),
         )
-        .hint("`strongroom show BACKUP --files` lists what it holds; paths are relative to the source")),
-    }
+        .hint("`strongroom show BACKUP --files` lists what it holds; paths are relative to the source"),
+    })
 }

@@ -9,7 +9,7 @@ use super::content::{self, FileSink};
 use super::window::Window;
 use super::{RestoreOptions, RestoreReport, Selection};
 use crate::backup::Problem;
-use crate::contents::{Contents, Found};
+use crate::contents::{Contents, Damaged, Found};
 use crate::id::Id;
 use crate::links::HardLinks;
 use crate::metadata::MetadataWriter;
@@ -93,8 +93,8 @@ impl<'a> Restorer<'a> {
         self.fetch()
     }
 
-    /// Hard links, what is too much, and the directories' metadata, deepest first.
-    pub(super) fn finish(mut self) -> Result<RestoreReport> {
+    /// Hard links, what is too much, and the directories' metadata, deepest first. `damaged` were restored as if they were empty.
+    pub(super) fn finish(mut self, damaged: Vec<Damaged>) -> Result<RestoreReport> {
         self.progress.step("finishing directories");
         for (first, other) in std::mem::take(&mut self.links) {
             // Without its first name, which is in the list of the damaged ones, there is nothing to link to.
@@ -104,7 +104,7 @@ impl<'a> Restorer<'a> {
             }
         }
         if self.options.delete_extra {
-            self.delete_extra()?;
+            self.delete_extra(&damaged)?;
         }
         for directory in self.directories.iter().rev() {
             self.finish_directory(directory)?;
@@ -115,6 +115,11 @@ impl<'a> Restorer<'a> {
             message,
         });
         self.report.problems.extend(warnings);
+        let directories = damaged.into_iter().map(|damaged| Problem {
+            path: String::from_utf8_lossy(&damaged.path).into_owned(),
+            message: format!("nothing below it can be read: {}", damaged.error),
+        });
+        self.report.damaged.extend(directories);
         Ok(self.report)
     }
 
@@ -229,7 +234,7 @@ impl<'a> Restorer<'a> {
     }
 
     /// Removes what the backup does not hold, in the directories that were restored whole.
-    fn delete_extra(&mut self) -> Result<()> {
+    fn delete_extra(&mut self, damaged: &[Damaged]) -> Result<()> {
         let root = &self.target.root;
         let device = |path: &[u8]| Ok(root.metadata(path)?.map(|found| found.device));
         if self
@@ -243,7 +248,8 @@ impl<'a> Restorer<'a> {
             ));
         }
         for directory in &self.directories {
-            if !self.selection.includes(&directory.path) {
+            let is_damaged = damaged.iter().any(|it| it.path == directory.path);
+            if is_damaged || !self.selection.includes(&directory.path) {
                 continue;
             }
             let Some(subtree) = directory.node.subtree else {

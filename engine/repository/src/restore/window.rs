@@ -12,11 +12,6 @@ use crate::id::Id;
 use crate::tree::Node;
 use crate::{BlobType, Result};
 
-/// Blobs that are decoded together, and hashed side by side.
-const BATCH_BLOBS: usize = 16;
-/// Plain bytes of a batch, unless a single blob is larger.
-const BATCH_BYTES: u64 = 8 * 1024 * 1024;
-
 /// Files whose content is fetched together.
 #[derive(Default)]
 pub(super) struct Window {
@@ -130,31 +125,6 @@ pub(super) fn reads(pieces: &[Piece]) -> Vec<&[Piece]> {
     reads
 }
 
-/// The pieces of one read, by the blobs that are decoded together.
-pub(super) fn batches(pieces: &[Piece]) -> Vec<&[Piece]> {
-    let mut batches = Vec::new();
-    let mut rest = pieces;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let count: usize = rest
-            .chunk_by(same_blob)
-            .take(BATCH_BLOBS)
-            .take_while(|same| {
-                let is_first = bytes == 0;
-                bytes += same
-                    .first()
-                    .map_or(0, |piece| u64::from(piece.blob.plain_length()));
-                is_first || bytes <= BATCH_BYTES
-            })
-            .map(<[Piece]>::len)
-            .sum();
-        let (batch, after) = rest.split_at(count.max(1));
-        batches.push(batch);
-        rest = after;
-    }
-    batches
-}
-
 /// Pieces are sorted, so those of one blob stand together.
 pub(super) fn same_blob(a: &Piece, b: &Piece) -> bool {
     a.pack == b.pack && a.blob == b.blob
@@ -198,27 +168,5 @@ mod tests {
             piece(1, 0, 100),
         ];
         assert_eq!(lengths(&reads(&pieces)), [3, 1, 1, 2, 1]);
-    }
-
-    #[test]
-    fn a_batch_holds_a_bounded_number_of_blobs_and_of_plain_bytes() {
-        let zeros = |offset, plain| {
-            let mut piece = piece(0, offset, 100);
-            piece.blob.uncompressed_length = Some(plain);
-            piece
-        };
-        let check = |pieces: &[Piece], expected: &[usize]| {
-            assert_eq!(lengths(&batches(pieces)), expected);
-        };
-        check(&[], &[]);
-        check(
-            &[zeros(0, 4 * MIB), zeros(100, 4 * MIB), zeros(200, 1)],
-            &[2, 1],
-        );
-        check(&[zeros(0, 900 * MIB), zeros(100, 900 * MIB)], &[1, 1]);
-        // What several files need is decoded once.
-        check(&[zeros(0, 8 * MIB); 3], &[3]);
-        let small: Vec<_> = (0..40).map(|number| zeros(number * 100, 10)).collect();
-        check(&small, &[16, 16, 8]);
     }
 }

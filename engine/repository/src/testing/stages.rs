@@ -6,15 +6,15 @@ use zstd::bulk::Compressor;
 
 use crate::blob::BlobType;
 use crate::buffer::Buffer;
-use crate::codec::{Decoder, Encoder, compressor};
 use crate::crypto::MasterKey;
+use crate::decode::Decoding;
+use crate::encode::{Encoder, compressor};
 use crate::pack::{FinishedPack, PackBuilder};
 use crate::{Id, Result, sha256};
 
 /// What one thread of the engine works with.
 pub struct Stages {
     encoder: Encoder,
-    decoder: Decoder,
 }
 
 impl Stages {
@@ -22,7 +22,6 @@ impl Stages {
     pub fn new() -> Result<Self> {
         Ok(Self {
             encoder: Encoder::new()?,
-            decoder: Decoder::new()?,
         })
     }
 
@@ -43,11 +42,12 @@ impl Stages {
     }
 
     /// Decrypts, decompresses and hashes all that `pack` holds.
-    pub fn decode(&mut self, key: &MasterKey, pack: &FinishedPack) -> Result<()> {
-        let decoded = self
-            .decoder
-            .decode_all_from(key, &pack.blobs, &pack.bytes, 0);
-        decoded.into_iter().try_for_each(|plain| plain.map(drop))
+    pub fn decode(&self, key: &MasterKey, pack: &FinishedPack) -> Result<()> {
+        let mut decoding = Decoding::new()?;
+        for blob in &pack.blobs {
+            decoding.add(key, blob, (&pack.bytes, 0), (), |(), plain| plain.map(drop))?;
+        }
+        decoding.finish(|(), plain| plain.map(drop))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests of this crate share: a native source over a folder, and the real `restic`.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod dying;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

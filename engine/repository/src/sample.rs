@@ -1,0 +1,311 @@
+//! Proving files: some of a backup's files, picked at random, are restored, read back from disk and compared with what the backup says of them.
+//! Not all at once: a sample of a large volume has to fit where a volume would not.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{ErrorKind as IoErrorKind, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::blob::BlobType;
+use crate::contents::{Contents, Found};
+use crate::id::Id;
+use crate::progress::Progress;
+use crate::restore::{RestoreOptions, restore_found};
+use crate::source::Conflict;
+use crate::tree::{Node, NodeType};
+use crate::verification::Sampled;
+use crate::{Error, ErrorKind, Result};
+
+/// So much is on disk at a time, and a file more.
+const BATCH_BYTES: u64 = 1 << 30;
+/// So many files are.
+const BATCH_FILES: usize = 10_000;
+
+/// How many differences are told. A volume that is damaged all over is known to be by fewer.
+const MAX_DIFFERENT: usize = 1000;
+
+/// Restores `percent` of the regular files below `target`, one at least, and compares them. Nothing of it stays there.
+pub fn sample(
+    contents: &Contents,
+    target: &Path,
+    percent: f64,
+    progress: &Progress,
+) -> Result<Sampled> {
+    progress.step("choosing files");
+    let of_files = count_files(contents, progress)?;
+    let mut draw = Draw::new(of_files, percent);
+    progress.expect(None, Some(draw.wanted));
+    let mut trial = Trial {
+        contents,
+        target: target.join("sample"),
+        progress,
+        sampled: Sampled {
+            of_files,
+            ..Sampled::default()
+        },
+    };
+    let mut batch = Batch::default();
+    for found in contents.walk(contents.root().clone()) {
+        progress.check_cancelled()?;
+        let found = found?;
+        match found.node.node_type {
+            NodeType::Dir => batch.enter(found),
+            NodeType::File if draw.next()? => batch.add(found),
+            _ => {}
+        }
+        if batch.is_full() {
+            trial.run(batch.take())?;
+        }
+    }
+    trial.run(batch.take())?;
+    Ok(trial.sampled)
+}
+
+fn count_files(contents: &Contents, progress: &Progress) -> Result<u64> {
+    let mut files = 0;
+    for found in contents.walk(contents.root().clone()) {
+        progress.check_cancelled()?;
+        files += u64::from(found?.node.node_type == NodeType::File);
+    }
+    Ok(files)
+}
+
+/// Decides of one item after another whether it is drawn, so that each has the same chance and exactly as many are drawn as were wanted
+/// (Knuth, "The Art of Computer Programming", volume 2, algorithm 3.4.2S).
+struct Draw {
+    left: u64,
+    wanted: u64,
+}
+
+impl Draw {
+    fn new(items: u64, percent: f64) -> Self {
+        let share = (items as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as u64;
+        Self {
+            left: items,
+            wanted: share.max(1).min(items),
+        }
+    }
+
+    fn next(&mut self) -> Result<bool> {
+        let number = getrandom::u64().map_err(|error| {
+            let problem = format!("the system gives no random numbers: {error}");
+            Error::new(ErrorKind::Failed, problem)
+        })?;
+        Ok(self.decide(number))
+    }
+
+    fn decide(&mut self, number: u64) -> bool {
+        let is_drawn = number % self.left.max(1) < self.wanted;
+        self.left = self.left.saturating_sub(1);
+        self.wanted -= u64::from(is_drawn);
+        is_drawn
+    }
+}
+
+/// Files that are restored together, with the directories on the way to them.
+#[derive(Default)]
+struct Batch {
+    found: Vec<Found>,
+    files: usize,
+    bytes: u64,
+    /// The directories down to where the walk is, and whether each is in the batch.
+    above: Vec<(Found, bool)>,
+}
+
+impl Batch {
+    fn enter(&mut self, mut directory: Found) {
+        let is_above = |above: &Found| is_below(&directory.path, &above.path);
+        while self.above.last().is_some_and(|(it, _)| !is_above(it)) {
+            self.above.pop();
+        }
+        // Its own mode might keep us out.
+        directory.node.set_permissions(0o700);
+        self.above.push((directory, false));
+    }
+
+    fn add(&mut self, file: Found) {
+        while let Some((directory, _)) = self.above.last() {
+            match is_below(&file.path, &directory.path) {
+                true => break,
+                false => drop(self.above.pop()),
+            }
+        }
+        for (directory, is_in) in &mut self.above {
+            if !std::mem::replace(is_in, true) {
+                self.found.push(Found {
+                    path: directory.path.clone(),
+                    node: directory.node.clone(),
+                });
+            }
+        }
+        self.files += 1;
+        self.bytes += file.node.size;
+        self.found.push(file);
+    }
+
+    fn is_full(&self) -> bool {
+        self.files >= BATCH_FILES || self.bytes >= BATCH_BYTES
+    }
+
+    fn take(&mut self) -> Vec<Found> {
+        (self.files, self.bytes) = (0, 0);
+        self.above.iter_mut().for_each(|(_, is_in)| *is_in = false);
+        std::mem::take(&mut self.found)
+    }
+}
+
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    directory.is_empty()
+        || path
+            .strip_prefix(directory)
+            .is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+struct Trial<'a> {
+    contents: &'a Contents,
+    target: PathBuf,
+    progress: &'a Progress,
+    sampled: Sampled,
+}
+
+impl Trial<'_> {
+    fn run(&mut self, batch: Vec<Found>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.progress.step("restoring a sample");
+        let compared: Vec<_> = batch
+            .iter()
+            .filter(|it| it.node.node_type == NodeType::File)
+            .map(|it| (it.path.clone(), it.node.clone()))
+            .collect();
+        let options = RestoreOptions {
+            target: self.target.clone(),
+            conflict: Conflict::Fail,
+            delete_extra: false,
+            paths: Vec::new(),
+        };
+        let report = restore_found(self.contents, batch, &options, self.progress)?;
+        let damaged: Vec<_> = report
+            .damaged
+            .into_iter()
+            .map(|it| (it.path, it.message))
+            .collect();
+        self.progress.step("comparing the sample");
+        for (path, node) in compared {
+            self.progress.check_cancelled()?;
+            if self.sampled.different.len() >= MAX_DIFFERENT {
+                break;
+            }
+            let shown = String::from_utf8_lossy(&path).into_owned();
+            self.sampled.files += 1;
+            let known = damaged.iter().find(|(path, _)| *path == shown);
+            let difference = match known {
+                Some((_, message)) => Some(message.clone()),
+                None => {
+                    self.sampled.bytes += node.size;
+                    let on_disk = self.target.join(OsStr::from_bytes(&path));
+                    compare_file(self.contents, &on_disk, &node, self.progress)?
+                }
+            };
+            if let Some(difference) = difference {
+                self.sampled.different.push((shown, difference));
+            }
+        }
+        fs::remove_dir_all(&self.target).map_err(|error| Error::io(self.target.display(), error))
+    }
+}
+
+/// What is different between a file on disk and what the backup says of it, if anything is.
+pub fn compare_file(
+    contents: &Contents,
+    path: &Path,
+    node: &Node,
+    progress: &Progress,
+) -> Result<Option<String>> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == IoErrorKind::NotFound => {
+            return Ok(Some("was not restored".into()));
+        }
+        found => found.map_err(|error| Error::io(path.display(), error))?,
+    };
+    let modified = found.mtime().saturating_mul(1_000_000_000) + found.mtime_nsec();
+    let facts = [
+        ("type", found.is_file()),
+        ("size", found.len() == node.size),
+        ("mode", found.mode() & 0o7777 == node.permissions()),
+        ("modification time", modified == node.mtime.as_nanoseconds()),
+    ];
+    if let Some((name, _)) = facts.iter().find(|(_, is_same)| !is_same) {
+        return Ok(Some(format!("its {name} is not what the backup says")));
+    }
+    compare_content(contents, path, node, progress).map_err(|error| error.on(path.display()))
+}
+
+/// The ids of a file's blobs are hashes of its content.
+fn compare_content(
+    contents: &Contents,
+    path: &Path,
+    node: &Node,
+    progress: &Progress,
+) -> Result<Option<String>> {
+    let failed = |error| Error::io("cannot be read back", error);
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == IoErrorKind::PermissionDenied => {
+            // Its own mode keeps its owner out.
+            fs::set_permissions(path, Permissions::from_mode(0o400)).map_err(failed)?;
+            let file = File::open(path).map_err(failed)?;
+            let mode = Permissions::from_mode(node.permissions());
+            fs::set_permissions(path, mode).map_err(failed)?;
+            file
+        }
+        file => file.map_err(failed)?,
+    };
+    let mut offset = 0;
+    let mut bytes = Vec::new();
+    for id in node.content.iter().flatten() {
+        progress.check_cancelled()?;
+        let blob = contents.reader().locate(BlobType::Data, id)?.blob;
+        bytes.resize(blob.plain_length() as usize, 0);
+        file.read_exact(&mut bytes).map_err(failed)?;
+        let end = offset + bytes.len();
+        if Id::of(&bytes) != *id {
+            return Ok(Some(format!(
+                "its bytes {offset} to {end} are not what the backup says"
+            )));
+        }
+        offset = end;
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of `items` are drawn, whatever the numbers are.
+    fn check(items: u64, percent: f64, expected: u64) {
+        for seed in 0..50 {
+            let mut draw = Draw::new(items, percent);
+            let numbers = (0..items).map(|at| {
+                let id = Id::of(&[seed, at as u8, (at >> 8) as u8]);
+                let first = id.as_bytes().first_chunk().expect("8 bytes");
+                u64::from_le_bytes(*first)
+            });
+            let drawn = numbers.filter(|number| draw.decide(*number)).count() as u64;
+            assert_eq!(drawn, expected, "{percent} % of {items}");
+        }
+    }
+
+    #[test]
+    fn as_many_are_drawn_as_were_wanted() {
+        check(0, 5.0, 0);
+        check(1, 5.0, 1);
+        check(19, 5.0, 1);
+        check(1000, 5.0, 50);
+        check(1000, 0.01, 1);
+        check(7, 100.0, 7);
+    }
+}
