@@ -36,6 +36,7 @@ pub mod plugin {
             "strongroom:plugin/sink@0.1.0/entry": [#[derive(Default, PartialEq, Eq)]],
             "strongroom:plugin/sink@0.1.0/tree": [#[derive(Default, PartialEq, Eq)]],
             "strongroom:plugin/sink@0.1.0/summary": [#[derive(Default, PartialEq, Eq)]],
+            "strongroom:plugin/types@0.1.0/capability": [#[derive(PartialEq, Eq)]],
         },
         pub_export_macro: true,
         export_macro_name: "export_plugin",

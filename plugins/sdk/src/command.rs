@@ -1,8 +1,8 @@
 //! Programs that the operator allowed by name. They run outside the sandbox, under a `command` capability.
 
 use crate::bindings::plugin::strongroom::plugin::command;
-use crate::stream::{Input, Output};
-use crate::{Error, ErrorKind, Result};
+use crate::stream::{Input, Output, splice};
+use crate::{Error, ErrorKind, Result, Summary, Writer};
 
 /// How a program ended.
 pub use command::Exit;
@@ -32,6 +32,13 @@ impl Command {
         self
     }
 
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
     /// Sets a variable of the environment.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -49,7 +56,7 @@ impl Command {
     }
 }
 
-/// A program that runs.
+/// A program that runs. Dropping it ends the program and all that it started.
 pub struct Process {
     program: String,
     raw: command::Process,
@@ -57,6 +64,8 @@ pub struct Process {
 
 impl Process {
     /// Its standard input, once. Dropping it closes it.
+    ///
+    /// A program that ended early makes writing fail. [`explain`](Self::explain) says why it did.
     pub fn stdin(&mut self) -> Option<Output> {
         self.raw.stdin().map(Output::new)
     }
@@ -66,29 +75,65 @@ impl Process {
         self.raw.stdout().map(Input::new)
     }
 
-    /// Waits for its end, whatever that is.
+    /// Waits for its end, whatever that is. Output that was taken has to be read before: the program waits for that.
     pub fn wait(&mut self) -> Result<Exit> {
         Ok(self.raw.wait()?)
     }
 
+    /// How it ended, if it has. Does not wait, and leaves its streams alone: for a server that is held open.
+    pub fn ended(&self) -> Option<Exit> {
+        self.raw.ended()
+    }
+
     /// Waits for its end. Anything but exit code 0 is an error that repeats the last line it wrote to standard error.
     pub fn success(mut self) -> Result<()> {
-        let exit = self.wait()?;
-        if exit.code == 0 {
-            return Ok(());
+        let program = std::mem::take(&mut self.program);
+        self.wait()?
+            .success_or(|how| Error::new(ErrorKind::Failed, format!("{program} {how}")))
+    }
+
+    /// Makes a file of the backup of its standard output, inside the engine, and finishes it only when the program succeeded.
+    pub fn into_file(mut self, mut writer: Writer) -> Result<Summary> {
+        if let Some(mut stdout) = self.stdout() {
+            let mut body = writer.body()?;
+            splice(&mut stdout, &mut body)?;
         }
-        Err(Error::new(
-            ErrorKind::Failed,
-            failure_message(&self.program, &exit),
-        ))
+        self.success()?;
+        writer.finish()
+    }
+
+    /// Why writing to it or reading from it failed: its own reason if it ended without success, else `error`.
+    ///
+    /// Drop its streams before, so that it can end.
+    pub fn explain(self, error: Error) -> Error {
+        self.success().err().unwrap_or(error)
     }
 }
 
-fn failure_message(program: &str, exit: &Exit) -> String {
-    let last_line = exit.stderr.lines().rfind(|line| !line.trim().is_empty());
-    match last_line {
-        Some(line) => format!("{program} exited with code {}: {}", exit.code, line.trim()),
-        None => format!("{program} exited with code {}", exit.code),
+impl Exit {
+    /// An error unless the exit code is 0. `error` is handed what happened, to be put after the program's name: `exited with code 1: no such
+    /// database`, with the last line that it wrote to standard error.
+    pub fn success_or(&self, error: impl FnOnce(String) -> Error) -> Result<()> {
+        match self.code {
+            0 => Ok(()),
+            _ => Err(error(self.describe())),
+        }
+    }
+
+    /// How it ended, to be put after the program's name: `exited with code 1`, or `was ended by signal 9`.
+    pub fn manner(&self) -> String {
+        match self.code {
+            signal @ ..0 => format!("was ended by signal {}", signal.unsigned_abs()),
+            code => format!("exited with code {code}"),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let how = self.manner();
+        match self.stderr.lines().rfind(|line| !line.trim().is_empty()) {
+            Some(line) => format!("{how}: {}", line.trim()),
+            None => how,
+        }
     }
 }
 
@@ -98,17 +143,32 @@ mod tests {
 
     #[test]
     fn a_failed_program_is_reported_with_its_last_words() {
-        let check = |stderr: &str, expected: &str| {
+        let check = |code: i32, stderr: &str, expected: &str| {
             let exit = Exit {
-                code: 1,
+                code,
                 stderr: stderr.into(),
             };
-            assert_eq!(failure_message("pg_dump", &exit), expected);
+            let error = exit.success_or(|how| Error::new(ErrorKind::Failed, how));
+            assert_eq!(error.expect_err("failed").message(), expected);
         };
-        check("", "pg_dump exited with code 1");
+        check(1, "", "exited with code 1");
         check(
+            1,
             "connecting\n  no such database \n\n",
-            "pg_dump exited with code 1: no such database",
+            "exited with code 1: no such database",
+        );
+        check(-9, "busy\n", "was ended by signal 9: busy");
+    }
+
+    #[test]
+    fn only_code_0_is_success() {
+        let exit = Exit {
+            code: 0,
+            stderr: "a warning\n".into(),
+        };
+        assert_eq!(
+            exit.success_or(|how| Error::new(ErrorKind::Failed, how)),
+            Ok(())
         );
     }
 }

@@ -47,6 +47,14 @@ impl<T: Source> plugin::Guest for SourceComponent<T> {
 
 impl<T: Source> source::Guest for SourceComponent<T> {
     type Session = Session<T>;
+
+    fn verify_needs(
+        config: String,
+        backup: types::Attributes,
+        scratch: source::Scratch,
+    ) -> Result<source::Needs, types::Error> {
+        Ok(T::verify_needs(&parse(&config)?, &backup, &scratch)?)
+    }
 }
 
 /// An open source. The engine makes one call at a time, so the cell is never borrowed twice.
@@ -81,6 +89,14 @@ impl<T: Source> source::GuestSession for Session<T> {
             options: parse(&request.options)?,
         };
         Ok(self.0.borrow_mut().restore(request, &Feed::new(from))?)
+    }
+
+    fn verify(
+        &self,
+        request: source::VerifyRequest,
+        from: &feed::Feed,
+    ) -> Result<source::Verification, types::Error> {
+        Ok(self.0.borrow_mut().verify(request, &Feed::new(from))?)
     }
 }
 

@@ -10,6 +10,8 @@ use crate::{Attributes, Entry, Error, Result, Summary};
 pub use feed::Conflict;
 /// How [`Feed::extract`] writes a directory.
 pub use feed::Extraction;
+/// What came of [`Feed::sample`].
+pub use feed::Sampled;
 
 /// How many entries [`Feed::entries`] asks for at once.
 const PAGE_ENTRIES: u32 = 256;
@@ -63,6 +65,12 @@ impl<'a> Feed<'a> {
     /// `write` capability.
     pub fn extract(&self, path: &str, extraction: &Extraction) -> Result<Summary> {
         Ok(self.0.extract(path, extraction)?)
+    }
+
+    /// Restores some of the files, picked at random, below `target`, reads them back from there, compares them with the backup and removes
+    /// them: `percent` of all files, one at least. The target must be covered by a `write` capability.
+    pub fn sample(&self, target: &str, percent: f64) -> Result<Sampled> {
+        Ok(self.0.sample(target, percent)?)
     }
 }
 

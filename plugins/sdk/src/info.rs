@@ -1,9 +1,7 @@
 //! What a plugin says of itself, and what it may ask for.
 
-use crate::bindings::plugin::exports::strongroom::plugin::plugin;
-
 /// One thing that a plugin may touch. What is required and allowed is granted.
-pub use plugin::Capability;
+pub use crate::bindings::plugin::strongroom::plugin::types::Capability;
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +12,6 @@ pub struct Info {
     pub version: &'static str,
     /// One phrase, lower case, without a full stop.
     pub summary: &'static str,
-    /// An open set, such as `incremental`, `restore`, `create-only`, `retention`.
+    /// An open set, such as `incremental`, `restore`, `verify`, `create-only`, `retention`.
     pub features: &'static [&'static str],
 }

@@ -74,17 +74,22 @@
 
 mod error;
 mod info;
+mod name;
 mod path;
 mod secret;
+mod server;
 
+mod conflict;
 mod feed;
 mod sink;
 mod source;
+mod verify;
 
 mod destination;
 
 pub mod command;
 pub mod log;
+pub mod net;
 pub mod progress;
 pub mod stream;
 pub mod tls;
@@ -96,11 +101,17 @@ pub mod component;
 mod config;
 
 pub use bindings::plugin::strongroom::plugin::types::{Attributes, Timestamp};
+pub use conflict::OnConflict;
 pub use destination::{Answer, Body, BodyReader, Content, Destination, Metadata, Page, PutOptions};
 pub use error::{Context, Error, ErrorKind, Result};
-pub use feed::{Conflict, Extraction, Feed, Reader};
+pub use feed::{Conflict, Extraction, Feed, Reader, Sampled};
 pub use info::{Capability, Info};
+pub use name::{file_name, other_file_name};
 pub use path::HostPath;
 pub use secret::Secret;
+pub use server::{Server, TlsMode};
 pub use sink::{Begun, Entry, Parent, Sink, Summary, Tree, Writer};
 pub use source::{BackupKind, NoOptions, Outcome, RestoreRequest, Source};
+pub use verify::{
+    Assertion, Finding, Needs, Scratch, Verdict, Verification, VerifyRequest, several,
+};

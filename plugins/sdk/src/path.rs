@@ -7,6 +7,8 @@ use std::path::Path;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 
+use crate::Capability;
+
 /// An absolute path on the host, without `.`, `..` and doubled or closing slashes.
 ///
 /// A plugin sees the host's paths as they are, as far as they were granted.
@@ -22,6 +24,12 @@ impl HostPath {
     /// For capabilities and messages.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What reading it as a file requires: its folder, because only folders can be granted.
+    pub fn read_as_file(&self) -> Capability {
+        let folder = self.as_path().parent().unwrap_or(self.as_path());
+        Capability::Read(folder.display().to_string())
     }
 }
 
@@ -98,5 +106,18 @@ mod tests {
         check("", Err("`` is not an absolute path"));
         check("/srv/../etc", Err("`/srv/../etc` must not contain `..`"));
         check("/srv\0", Err("the path holds a NUL character"));
+    }
+
+    #[test]
+    fn a_file_is_read_through_its_folder() {
+        let check = |file: &str, expected: &str| {
+            let path = HostPath::try_from(file).expect("a good path");
+            match path.read_as_file() {
+                Capability::Read(folder) => assert_eq!(folder, expected),
+                other => panic!("{other:?}"),
+            }
+        };
+        check("/etc/ssl/ca.pem", "/etc/ssl");
+        check("/ca.pem", "/");
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use crate::bindings::plugin::strongroom::plugin::sink;
 use crate::stream::Output;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// One file of a backup.
 pub use sink::Entry;
@@ -14,6 +14,16 @@ pub use sink::Parent;
 pub use sink::Summary;
 /// A host directory that the engine walks and reads itself.
 pub use sink::Tree;
+
+impl Entry {
+    /// A file of which only its path is known.
+    pub fn at(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            ..Self::default()
+        }
+    }
+}
 
 /// How much a [`Writer`] collects before it hands it to the engine.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -39,6 +49,17 @@ impl<'a> Sink<'a> {
             sink::Begun::Write(writer) => Begun::Write(Writer::new(writer)),
             sink::Begun::Unchanged => Begun::Unchanged,
         })
+    }
+
+    /// Begins a file that has to be written: one without a [`fingerprint`](Entry::fingerprint), or of a full backup.
+    pub fn write(&self, entry: &Entry) -> Result<Writer> {
+        match self.file(entry)? {
+            Begun::Write(writer) => Ok(writer),
+            Begun::Unchanged => Err(Error::new(
+                ErrorKind::Failed,
+                format!("{}: the engine says that it is unchanged", entry.path),
+            )),
+        }
     }
 
     /// Backs up a host directory as `path` (empty for the source's root), with all its metadata, and returns when all of it was read.

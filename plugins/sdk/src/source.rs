@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::source::exports::strongroom::plugin::source;
+use crate::verify::{Needs, Scratch, Verification, VerifyRequest};
 use crate::{Attributes, Capability, Error, ErrorKind, Feed, Info, Result, Sink, Timestamp};
 
 /// Whether to start afresh or to continue the parent.
@@ -53,6 +54,32 @@ pub trait Source: Sized + 'static {
         )
         .hint("restore into a directory"))
     }
+
+    /// What [`verify`](Self::verify) takes for a backup with these attributes. Called with no capability granted: it must not look at
+    /// anything outside. A plugin that can verify says so with the feature `verify`.
+    fn verify_needs(
+        config: &Self::Config,
+        backup: &Attributes,
+        scratch: &Scratch,
+    ) -> Result<Needs> {
+        let _ = (config, backup, scratch);
+        Err(cannot_verify::<Self>())
+    }
+
+    /// Brings a backup to life in the scratch directory, and looks whether it is what it should be. That it is not is a
+    /// [finding](crate::Finding), and no error: an error says nothing about the backup.
+    fn verify(&mut self, request: VerifyRequest, feed: &Feed) -> Result<Verification> {
+        let _ = (request, feed);
+        Err(cannot_verify::<Self>())
+    }
+}
+
+fn cannot_verify<T: Source>() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("plugin {} cannot verify a backup", T::INFO.name),
+    )
+    .hint("`strongroom check --read-data` reads every byte of the repository")
 }
 
 /// What to restore.

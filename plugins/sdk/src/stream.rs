@@ -90,9 +90,15 @@ impl Write for Output {
 /// The end of `from` is no proof that all of it came: ask whoever wrote it, for a program
 /// [`Process::success`](crate::command::Process::success).
 pub fn splice(from: &mut Input, to: &mut Output) -> Result<u64> {
+    splice_at_most(from, to, u64::MAX)
+}
+
+/// As [`splice`], but leaves what comes after `most` bytes in `from`.
+pub fn splice_at_most(from: &mut Input, to: &mut Output, most: u64) -> Result<u64> {
     let mut moved = 0;
-    loop {
-        match to.0.blocking_splice(&from.0, SPLICE_BYTES) {
+    while moved < most {
+        let step = SPLICE_BYTES.min(most - moved);
+        match to.0.blocking_splice(&from.0, step) {
             Ok(bytes) => moved += bytes,
             // Either end may have closed. A receiver that closed has lost bytes.
             Err(StreamError::Closed) => match to.0.check_write() {
@@ -114,6 +120,34 @@ pub fn splice(from: &mut Input, to: &mut Output) -> Result<u64> {
 fn failure(error: StreamError) -> io::Error {
     match error {
         StreamError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, "the stream is closed"),
-        StreamError::LastOperationFailed(reason) => io::Error::other(reason.to_debug_string()),
+        StreamError::LastOperationFailed(reason) => {
+            io::Error::other(words(&reason.to_debug_string()))
+        }
+    }
+}
+
+/// A socket's errors are the names of its error codes: `ConnectionReset` is to be read as `connection reset`.
+fn words(reason: &str) -> String {
+    if !reason.chars().all(|letter| letter.is_ascii_alphabetic()) {
+        return reason.to_owned();
+    }
+    let mut words = String::new();
+    for letter in reason.chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_error_code_is_read_as_words() {
+        assert_eq!(words("ConnectionReset"), "connection reset");
+        assert_eq!(words("source shop: No space"), "source shop: No space");
     }
 }

@@ -5,8 +5,9 @@ use std::fs;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use strongroom_plugin::{
-    Attributes, BackupKind, Capability, Conflict, Context, Error, ErrorKind, Extraction, Feed,
-    HostPath, Info, Outcome, RestoreRequest, Result, Sink, Source, Tree, progress,
+    Attributes, BackupKind, Capability, Context, Error, ErrorKind, Extraction, Feed, Finding,
+    HostPath, Info, Needs, OnConflict, Outcome, RestoreRequest, Result, Sampled, Scratch, Sink,
+    Source, Tree, Verification, VerifyRequest, progress,
 };
 
 /// The directory to back up, and what to leave out.
@@ -44,18 +45,6 @@ struct RestoreOptions {
     delete_extra: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum OnConflict {
-    /// Replace it.
-    Overwrite,
-    /// Leave it as it is.
-    KeepExisting,
-    /// Fail before anything is written.
-    #[default]
-    Fail,
-}
-
 struct Volume {
     config: Config,
 }
@@ -65,7 +54,7 @@ impl Source for Volume {
         name: "volume",
         version: env!("CARGO_PKG_VERSION"),
         summary: "backs up a directory with all its metadata",
-        features: &["incremental", "restore"],
+        features: &["incremental", "restore", "verify"],
     };
     type Config = Config;
     type RestoreOptions = RestoreOptions;
@@ -142,16 +131,46 @@ impl Source for Volume {
         // The feed holds no more than the request's paths.
         let extraction = Extraction {
             target: path.to_string(),
-            on_conflict: match request.options.conflict {
-                OnConflict::Overwrite => Conflict::Overwrite,
-                OnConflict::KeepExisting => Conflict::KeepExisting,
-                OnConflict::Fail => Conflict::Fail,
-            },
+            on_conflict: request.options.conflict.into(),
             delete_extra: request.options.delete_extra,
         };
         feed.extract("", &extraction)?;
         Ok(vec![("path".into(), path.to_string())])
     }
+
+    fn verify_needs(_: &Config, _: &Attributes, scratch: &Scratch) -> Result<Needs> {
+        Ok(Needs::of(scratch))
+    }
+
+    fn verify(&mut self, request: VerifyRequest, feed: &Feed) -> Result<Verification> {
+        if let Some(assertion) = request.assertions.first() {
+            let problem = format!("a volume cannot be asked '{}'", assertion.sql);
+            return Err(Error::new(ErrorKind::InvalidConfig, problem)
+                .hint("name the source that each of the assertions is of"));
+        }
+        let sampled = feed.sample(&request.scratch.directory, request.percent)?;
+        Ok(Verification {
+            findings: findings(&sampled),
+            attributes: Vec::new(),
+        })
+    }
+}
+
+/// What is different one by one, the rest together.
+fn findings(sampled: &Sampled) -> Vec<Finding> {
+    let different = sampled.different.iter();
+    let different = different.map(|(path, problem)| Finding::failed(path, problem));
+    let same = sampled.files.saturating_sub(sampled.different.len() as u64);
+    let detail = format!(
+        "{same} of {} files restored and read back as they were",
+        sampled.of_files
+    );
+    let same = match (same, sampled.files) {
+        // All that there was to be restored were none.
+        (0, 1..) => None,
+        _ => Some(Finding::passed("sample", detail)),
+    };
+    same.into_iter().chain(different).collect()
 }
 
 strongroom_plugin::export_source!(Volume);
@@ -173,6 +192,31 @@ mod tests {
             r#"{"path":"/srv/","writable":true}"#,
             Capability::Write("/srv".into()),
         );
+    }
+
+    #[test]
+    fn what_is_different_is_told_one_by_one() {
+        let check = |files, different: &[&str], expected: &[&str]| {
+            let sampled = Sampled {
+                files,
+                bytes: 0,
+                of_files: 60,
+                different: different
+                    .iter()
+                    .map(|&path| (path.into(), "its size".into()))
+                    .collect(),
+            };
+            let findings = findings(&sampled);
+            let found = findings
+                .iter()
+                .map(|it| format!("{:?} {}", it.verdict, it.subject));
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+        };
+        check(3, &[], &["Verdict::Passed sample"]);
+        check(0, &[], &["Verdict::Passed sample"]);
+        let both = ["Verdict::Passed sample", "Verdict::Failed a"];
+        check(3, &["a"], &both);
+        check(1, &["a"], &["Verdict::Failed a"]);
     }
 
     #[test]
