@@ -1,0 +1,319 @@
+//! A backup: what the server holds comes in, dumps, accounts and the files of the log go out.
+
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use strongroom_plugin::{
+    Attributes, BackupKind, Context, Entry, Error, ErrorKind, Outcome, Result, Sink, Writer, log,
+    progress,
+};
+
+use crate::binlog::{LogFiles, Position, identify, read_log};
+use crate::check::Look;
+use crate::client::connect;
+use crate::config::Config;
+use crate::dump::dump;
+use crate::name::{USERS_FILE, dump_file};
+use crate::programs::{self, DumpOrder};
+use crate::rows::{Rows, Still};
+use crate::series::{Dump, Log, Series};
+use crate::server::{self, Database};
+use crate::users;
+
+/// The folder of a backup that holds the files of the log.
+pub(crate) const LOG_FOLDER: &str = "binlog";
+
+/// A backup in the making.
+struct Backup<'a> {
+    config: &'a Config,
+    sink: &'a Sink<'a>,
+    look: Look,
+}
+
+/// Makes a backup. One that should continue another and cannot says why, and is full.
+pub(crate) fn backup(config: &Config, kind: BackupKind, sink: &Sink) -> Result<Outcome> {
+    let mut look = Look::take(config)?;
+    look.warn_of_tables()?;
+    let bytes = look.databases.iter().map(|database| database.bytes).sum();
+    progress::expect(Some(bytes), None);
+    let mut backup = Backup { config, sink, look };
+    let parent = match (kind, sink.parent()) {
+        (BackupKind::Incremental, Some(parent)) => {
+            backup.continued(&Series::parse(&parent.attributes)?)?
+        }
+        (BackupKind::Incremental, None) => Err("there is no backup to continue".to_owned()),
+        (BackupKind::Full, _) => Err(String::new()),
+    };
+    match parent {
+        Ok(parent) => backup.incremental(&parent),
+        Err(why) => backup.full(&why),
+    }
+}
+
+impl Backup<'_> {
+    /// Everything anew.
+    fn full(&mut self, why: &str) -> Result<Outcome> {
+        let mut series = Series::default();
+        for database in self.look.databases.clone() {
+            series.dumps.push(self.dump(&database)?);
+        }
+        series.log = self.anchor(&series)?;
+        self.users()?;
+        let mut attributes = self.attributes(&series);
+        if !why.is_empty() {
+            log::info(format!("a full backup, because {why}"));
+            attributes.push(("full because".into(), why.to_owned()));
+        }
+        Ok(Outcome {
+            kind: BackupKind::Full,
+            attributes,
+        })
+    }
+
+    /// What the parent noted, if the server's log still goes on from there; otherwise why it does not.
+    fn continued(&mut self, parent: &Series) -> Result<Result<Parent, String>> {
+        if let Err(why) = &self.look.log {
+            return Ok(Err(why.clone()));
+        }
+        let Some(log) = parent.log.clone() else {
+            return Ok(Err("the backup before notes no place in the log".into()));
+        };
+        let files = server::log_files(&mut self.look.session)?;
+        if !files.contains(&log.anchor) {
+            return Ok(Err(format!(
+                "the server no longer has the log file {}",
+                log.anchor
+            )));
+        }
+        if identify(connect(self.config)?, &log.anchor)? != Some(log.identity) {
+            return Ok(Err(format!(
+                "the log file {} is not the one that it was: the server has begun a new log",
+                log.anchor
+            )));
+        }
+        self.keep_log(parent.clone(), &log, &files)
+    }
+
+    /// Keeps the log's files that the parent holds whole. Those that a destination has lost are read again if the server still has them.
+    fn keep_log(
+        &self,
+        series: Series,
+        log: &Log,
+        there: &[String],
+    ) -> Result<Result<Parent, String>> {
+        // Its last file has grown since.
+        let whole = log.files.iter().filter(|&file| *file != log.anchor);
+        let mut parent = Parent {
+            series,
+            kept: Vec::new(),
+            first: log.anchor.clone(),
+        };
+        for file in whole {
+            if !self.carry(&format!("{LOG_FOLDER}/{file}"))? {
+                parent.first.clone_from(file);
+                break;
+            }
+            parent.kept.push(file.clone());
+        }
+        if there.contains(&parent.first) {
+            return Ok(Ok(parent));
+        }
+        Ok(Err(format!(
+            "a destination lacks the log file {}, and the server no longer has it",
+            parent.first
+        )))
+    }
+
+    /// The parent's dumps, those of databases that are new, and the log from the first of them on.
+    fn incremental(&mut self, parent: &Parent) -> Result<Outcome> {
+        let mut series = Series::default();
+        for database in self.look.databases.clone() {
+            let kept = parent.series.dump_of(&database.name).cloned();
+            series.dumps.push(match kept {
+                Some((file, dump)) if dump.position.is_some() && self.carry(&file)? => (file, dump),
+                _ => self.dump(&database)?,
+            });
+        }
+        // After the dumps, so that the log reaches beyond each of them.
+        let end = self.look.log_end_now()?;
+        series.log = Some(self.log(parent, &end)?);
+        self.users()?;
+        Ok(Outcome {
+            kind: BackupKind::Incremental,
+            attributes: self.attributes(&series),
+        })
+    }
+
+    fn dump(&mut self, database: &Database) -> Result<(String, Dump)> {
+        progress::check_cancelled()?;
+        progress::step(format!("database {}", database.name));
+        let begun = now();
+        let order = DumpOrder {
+            database: &database.name,
+            with_position: self.look.log.is_ok(),
+            program: self.look.dump_program,
+        };
+        let command = programs::dump(self.config, &order);
+        let still = self.still();
+        let position = dump(self.sink, &database.name, command, order.with_position)?;
+        let mut dump = Dump::new(database, begun, position.as_ref());
+        if self.config.count_rows {
+            progress::step(format!("rows of {}", database.name));
+            dump.rows = Some(count(still, database, position.as_ref())?);
+        }
+        Ok((dump_file(&database.name), dump))
+    }
+
+    /// A transaction to count rows in, or why there is none.
+    fn still(&self) -> Result<Still, String> {
+        match &self.look.log {
+            _ if !self.config.count_rows => Err(String::new()),
+            Err(why) => Err(why.clone()),
+            Ok(log) if log.is_filtered => Err("the server's log leaves out databases".into()),
+            Ok(_) => {
+                Still::begin(self.config, self.look.version).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Keeps a file of the parent; false where a destination has lost it, or never had it.
+    fn carry(&self, path: &str) -> Result<bool> {
+        match self.sink.carry(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                log::info(format!("{path} is read again: {error}"));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// By what the next backup will know the log again: the file in which the earliest dump stands.
+    fn anchor(&self, series: &Series) -> Result<Option<Log>> {
+        let positions = series.dumps.iter().filter_map(|(_, dump)| dump.position());
+        let (Ok(log), Some(first)) = (&self.look.log, positions.min()) else {
+            return Ok(None);
+        };
+        let identity = self.identity(&first.file)?;
+        Ok(Some(Log {
+            files: Vec::new(),
+            end: log.end.to_string(),
+            read: now(),
+            anchor: first.file,
+            identity,
+        }))
+    }
+
+    /// The log's files: those that were kept, and the rest read.
+    fn log(&mut self, parent: &Parent, end: &Position) -> Result<Log> {
+        let read = now();
+        let mut stored = Stored {
+            sink: self.sink,
+            files: parent.kept.clone(),
+        };
+        read_log(connect(self.config)?, &parent.first, end, &mut stored)?;
+        Ok(Log {
+            files: stored.files,
+            end: end.to_string(),
+            read,
+            anchor: end.file.clone(),
+            identity: self.identity(&end.file)?,
+        })
+    }
+
+    fn identity(&self, file: &str) -> Result<u32> {
+        identify(connect(self.config)?, file)?.ok_or_else(|| {
+            let problem = format!("the server has removed {file} during the backup");
+            Error::new(ErrorKind::Unavailable, problem).hint("keep the binary log for longer")
+        })
+    }
+
+    fn users(&mut self) -> Result<()> {
+        if !self.config.users {
+            return Ok(());
+        }
+        progress::step("accounts");
+        let text = users::collect(&mut self.look.session, self.look.version).on("accounts")?;
+        let Some(text) = text else {
+            log::warn(
+                "accounts are not in the backup: the user may not read them (SELECT on mysql.*)",
+            );
+            return Ok(());
+        };
+        let mut writer = self.sink.write(&Entry::at(USERS_FILE))?;
+        writer.write_all(text.as_bytes())?;
+        writer.finish()?;
+        Ok(())
+    }
+
+    fn attributes(&self, series: &Series) -> Attributes {
+        let mut attributes = vec![
+            // By this the engine knows that each file is of use by itself.
+            ("method".to_owned(), "logical".to_owned()),
+            ("server".to_owned(), self.look.version.to_string()),
+        ];
+        if let Ok(log) = &self.look.log
+            && let Some(gtid) = &log.gtid
+        {
+            attributes.push(("gtid".into(), gtid.clone()));
+        }
+        attributes.extend(series.attributes());
+        attributes
+    }
+}
+
+/// What can be said of the rows of a dump. A count that fails is none, and no reason to have no backup.
+fn count(
+    still: Result<Still, String>,
+    database: &Database,
+    dump: Option<&Position>,
+) -> Result<Rows> {
+    let (still, dump) = match (still, dump) {
+        (Ok(still), Some(dump)) => (still, dump),
+        (Err(why), _) => return Ok(Rows::unknown(why)),
+        (Ok(_), None) => return Ok(Rows::unknown("the dump does not say where it stands")),
+    };
+    match still.count(&database.name, dump) {
+        Err(error) if error.kind() != ErrorKind::Cancelled => Ok(Rows::unknown(error.to_string())),
+        rows => rows,
+    }
+}
+
+/// The backup to continue.
+struct Parent {
+    series: Series,
+    /// Files of the log that were kept from it.
+    kept: Vec<String>,
+    /// The file to read from.
+    first: String,
+}
+
+/// Files of the log in the backup.
+struct Stored<'a> {
+    sink: &'a Sink<'a>,
+    files: Vec<String>,
+}
+
+impl LogFiles for Stored<'_> {
+    type File = Writer;
+
+    fn go_on(&mut self) -> Result<()> {
+        progress::check_cancelled()
+    }
+
+    fn begin(&mut self, name: &str) -> Result<Writer> {
+        progress::step(format!("binary log {name}"));
+        self.sink.write(&Entry::at(format!("{LOG_FOLDER}/{name}")))
+    }
+
+    fn finish(&mut self, name: &str, file: Writer) -> Result<()> {
+        file.finish()?;
+        self.files.push(name.to_owned());
+        Ok(())
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,163 @@
+//! Looking before backing up: a configuration comes in, what the server is and what a backup of it would hold goes out.
+
+use strongroom_plugin::{Attributes, Error, ErrorKind, Result, log};
+
+use crate::binlog::Position;
+use crate::client::{Session, connect};
+use crate::config::{Config, Kind};
+use crate::programs;
+use crate::server::{self, Database};
+use crate::version::Version;
+
+/// The one format of the log in which a statement that changes several databases shows in each of them.
+const ROW: &str = "ROW";
+
+/// How many names a list shows.
+const SHOWN: usize = 10;
+
+/// A server that was looked at.
+pub(crate) struct Look {
+    pub(crate) session: Session,
+    pub(crate) version: Version,
+    pub(crate) databases: Vec<Database>,
+    /// Of the program that dumps.
+    pub(crate) dump_program: Version,
+    /// The log; the inner error says why a backup cannot be continued by it.
+    pub(crate) log: Result<server::Log, String>,
+}
+
+impl Look {
+    /// Connects and looks. What would make a backup fail is an error; what would make it worse is warned of.
+    pub(crate) fn take(config: &Config) -> Result<Self> {
+        let mut session = connect(config)?;
+        let version = server::version(&mut session, config)?;
+        let dump_program = programs::version(version.kind.dump_program(), version.kind)?;
+        programs::check_dump_program(dump_program, version)?;
+        let databases = server::databases(&mut session, config)?;
+        let log = usable_log(&mut session, version)?;
+        Ok(Self {
+            session,
+            version,
+            databases,
+            dump_program,
+            log,
+        })
+    }
+
+    /// Warns of tables that no transaction holds still.
+    pub(crate) fn warn_of_tables(&mut self) -> Result<Vec<String>> {
+        let tables = server::tables_without_transactions(&mut self.session, &self.databases)?;
+        if !tables.is_empty() {
+            log::warn(format!(
+                "these tables know no transactions, so that the dump may catch them in the midst of a change: {}",
+                shortened(&tables)
+            ));
+        }
+        Ok(tables)
+    }
+
+    /// Where the log ends by now.
+    pub(crate) fn log_end_now(&mut self) -> Result<Position> {
+        match server::log(&mut self.session, self.version)? {
+            Ok(log) => Ok(log.end),
+            Err(why) => Err(Error::new(ErrorKind::Unavailable, why)),
+        }
+    }
+}
+
+/// What `check` answers.
+pub(crate) fn check(config: &Config) -> Result<Attributes> {
+    let mut look = Look::take(config)?;
+    let tables = look.warn_of_tables()?;
+    let mut attributes = vec![
+        ("server".to_owned(), look.version.to_string()),
+        ("dump program".to_owned(), look.dump_program.to_string()),
+    ];
+    for database in &look.databases {
+        let about = format!("about {}", size(database.bytes));
+        attributes.push((format!("database {}", database.name), about));
+    }
+    if !tables.is_empty() {
+        attributes.push(("tables without transactions".into(), shortened(&tables)));
+    }
+    match &look.log {
+        Ok(log) => {
+            attributes.push(("binary log".into(), format!("{}, {}", log.format, log.end)));
+            if let Some(gtid) = &log.gtid {
+                attributes.push(("gtid".into(), gtid.clone()));
+            }
+            attributes.push(("incremental".into(), "by the binary log".into()));
+        }
+        Err(why) => attributes.push(("incremental".into(), format!("no: {why}"))),
+    }
+    Ok(attributes)
+}
+
+/// The log, if backups can be continued by it with what this user may do.
+fn usable_log(session: &mut Session, version: Version) -> Result<Result<server::Log, String>> {
+    let log = match server::log(session, version)? {
+        Ok(log) => log,
+        Err(why) => return Ok(Err(why)),
+    };
+    if log.format != ROW {
+        return Ok(Err(format!(
+            "the binary log's format is {}, and only {ROW} tells for sure which database a change belongs to",
+            log.format
+        )));
+    }
+    if log.is_compressed {
+        return Ok(Err(
+            "the binary log is compressed (log_bin_compress), so that its statements cannot be looked into".into(),
+        ));
+    }
+    // MariaDB's dump program learns its position from the transaction that it reads in. MySQL's has to lock all tables for a moment.
+    let mut needs = vec!["REPLICATION SLAVE"];
+    if version.kind == Kind::Mysql {
+        needs.push("RELOAD");
+    }
+    for privilege in needs {
+        if !server::has_privilege(session, privilege)? {
+            return Ok(Err(format!("the user lacks the privilege {privilege}")));
+        }
+    }
+    Ok(Ok(log))
+}
+
+fn shortened(names: &[String]) -> String {
+    match names.get(..SHOWN) {
+        Some(first) if names.len() > SHOWN => {
+            format!("{} and {} more", first.join(", "), names.len() - SHOWN)
+        }
+        _ => names.join(", "),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut amount, mut unit) = (bytes, 0);
+    while amount >= 10 * 1024 && unit + 1 < units.len() {
+        amount /= 1024;
+        unit += 1;
+    }
+    format!("{amount} {}", units.get(unit).copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_short() {
+        let names: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+        assert_eq!(shortened(&names[..2]), "0, 1");
+        assert_eq!(shortened(&names), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+    }
+
+    #[test]
+    fn a_size_is_shown_in_a_unit_that_fits() {
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(16384), "16 KiB");
+        assert_eq!(size(5 << 30), "5120 MiB");
+        assert_eq!(size(50 << 30), "50 GiB");
+    }
+}

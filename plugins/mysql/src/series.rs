@@ -1,0 +1,157 @@
+//! What a backup notes for the one that continues it: which dumps it holds, where in the binary log each stands, and how far the log was read.
+//!
+//! It goes through the backup's attributes: `dump NAME.sql` for each dump, and `log` for the log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use strongroom_plugin::{Attributes, Error, ErrorKind, Result};
+
+use crate::binlog::Position;
+use crate::rows::Rows;
+use crate::server::Database;
+
+const DUMP: &str = "dump ";
+const LOG: &str = "log";
+
+/// A dump that a backup holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dump {
+    pub(crate) database: String,
+    pub(crate) character_set: String,
+    pub(crate) collation: String,
+    /// When it was begun, in seconds since 1970 by the server's clock.
+    pub(crate) begun: u64,
+    /// Where in the log it stands; none where the server keeps no log, or not for us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) position: Option<String>,
+    /// How many rows its tables have, where they were to be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<Rows>,
+}
+
+/// How far the log was read, and by what it is known again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Log {
+    /// The files that the backup holds whole, oldest first, and at last the one in which it ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) files: Vec<String>,
+    /// Where it ends.
+    pub(crate) end: String,
+    /// When that was, in seconds since 1970.
+    pub(crate) read: u64,
+    /// The file by which the next backup sees that it is the same log: the last one.
+    pub(crate) anchor: String,
+    /// What is different for every file of that name.
+    pub(crate) identity: u32,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Series {
+    /// By file name.
+    pub(crate) dumps: Vec<(String, Dump)>,
+    pub(crate) log: Option<Log>,
+}
+
+impl Dump {
+    pub(crate) fn new(database: &Database, begun: u64, position: Option<&Position>) -> Self {
+        Self {
+            database: database.name.clone(),
+            character_set: database.character_set.clone(),
+            collation: database.collation.clone(),
+            begun,
+            position: position.map(Position::to_string),
+            rows: None,
+        }
+    }
+
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position.as_ref()?.parse().ok()
+    }
+}
+
+impl Series {
+    /// From what a backup noted.
+    pub(crate) fn parse(attributes: &Attributes) -> Result<Self> {
+        let mut series = Self::default();
+        for (key, value) in attributes {
+            if let Some(file) = key.strip_prefix(DUMP) {
+                series.dumps.push((file.into(), read(key, value)?));
+            } else if key == LOG {
+                series.log = Some(read(key, value)?);
+            }
+        }
+        series.dumps.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(series)
+    }
+
+    /// For what a backup notes.
+    pub(crate) fn attributes(&self) -> Attributes {
+        let dumps = self.dumps.iter().map(|(file, dump)| {
+            let value = serde_json::to_value(dump).unwrap_or(Value::Null);
+            (format!("{DUMP}{file}"), value.to_string())
+        });
+        let log = self.log.iter().map(|log| {
+            let value = serde_json::to_value(log).unwrap_or(Value::Null);
+            (LOG.to_owned(), value.to_string())
+        });
+        dumps.chain(log).collect()
+    }
+
+    pub(crate) fn dump_of(&self, database: &str) -> Option<&(String, Dump)> {
+        self.dumps
+            .iter()
+            .find(|(_, dump)| dump.database == database)
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(key: &str, value: &'a str) -> Result<T> {
+    serde_json::from_str(value).map_err(|error| {
+        Error::new(
+            ErrorKind::Corrupted,
+            format!("what the backup notes as `{key}` cannot be read: {error}"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_backup_notes_the_next_one_reads() {
+        let database = Database {
+            name: "Größe".into(),
+            character_set: "latin1".into(),
+            collation: "latin1_swedish_ci".into(),
+            bytes: 1,
+        };
+        let position = Position::new("log.000001", 328);
+        let series = Series {
+            dumps: vec![
+                ("Größe.sql".into(), Dump::new(&database, 5, Some(&position))),
+                ("b.sql".into(), Dump::new(&database, 5, None)),
+            ],
+            log: Some(Log {
+                files: vec!["log.000001".into()],
+                end: "log.000001:400".into(),
+                read: 6,
+                anchor: "log.000001".into(),
+                identity: 7,
+            }),
+        };
+        let mut attributes = series.attributes();
+        attributes.push(("server".into(), "MariaDB 10.11.2".into()));
+        let mut expected = series.clone();
+        expected.dumps.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assert_eq!(Series::parse(&attributes), Ok(expected));
+        assert_eq!(series.dumps[0].1.position(), Some(position));
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_is_named() {
+        let attributes = vec![("dump a.sql".to_owned(), "{}".to_owned())];
+        let error = Series::parse(&attributes).expect_err("no database");
+        assert!(error.message().contains("`dump a.sql`"), "{error}");
+    }
+}

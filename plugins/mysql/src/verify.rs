@@ -1,0 +1,279 @@
+//! Proving a backup: it is restored into a server of its own, and what came of it is compared, checked and asked.
+
+mod ask;
+mod scratch;
+mod tables;
+
+use std::collections::BTreeSet;
+
+use strongroom_plugin::{
+    Attributes, Error, ErrorKind, Feed, Finding, Needs, Result, Scratch, Verification,
+    VerifyRequest, progress, several,
+};
+
+use crate::client::Session;
+use crate::config::Config;
+use crate::name::USERS_FILE;
+use crate::replay::{self, Replay};
+use crate::restore::{Order, check_family, restore_database, restore_users};
+use crate::series::{Dump, Series};
+use crate::server;
+use crate::version::Version;
+
+use ask::ask;
+use scratch::ScratchServer;
+use tables::{check_tables, compare_rows};
+
+/// What a verification of a backup with these attributes takes.
+pub(crate) fn needs(config: &Config, backup: &Attributes, scratch: &Scratch) -> Result<Needs> {
+    let series = Series::parse(backup)?;
+    let has_log = Replay::plan(&series, None)?.is_some();
+    Ok(scratch::needs(config.server, scratch, has_log))
+}
+
+/// Verifies a backup.
+pub(crate) fn verify(
+    config: &Config,
+    request: &VerifyRequest,
+    feed: &Feed,
+) -> Result<Verification> {
+    let attributes = feed.attributes();
+    let series = Series::parse(&attributes)?;
+    let log = Replay::plan(&series, None)?;
+    let server = ScratchServer::start(config.server, &request.scratch)?;
+    let mut session = server.connect()?;
+    let version = server::version(&mut session, &server.config)?;
+    check_family(&attributes, version)?;
+    check_age(&attributes, version)?;
+    let mut proof = Proof {
+        server,
+        session,
+        feed,
+        sums: Sums::default(),
+        findings: Vec::new(),
+    };
+    proof.accounts()?;
+    for (file, dump) in &series.dumps {
+        progress::check_cancelled()?;
+        if proof.restored(file, dump)? {
+            proof.rows(dump)?;
+            proof.replayed(dump, log.as_ref())?;
+            proof.tables(dump)?;
+        }
+    }
+    if series.dumps.is_empty() {
+        let nothing = Finding::skipped("restore", "the backup holds no database");
+        proof.findings.push(nothing);
+    }
+    let mut findings = proof.sums.findings(log.as_ref());
+    findings.append(&mut proof.findings);
+    let databases = series.dumps.iter();
+    let databases: Vec<&str> = databases.map(|(_, dump)| dump.database.as_str()).collect();
+    for assertion in &request.assertions {
+        progress::check_cancelled()?;
+        let answer = ask(&mut proof.session, assertion, &databases);
+        findings.push(answer.map_err(|error| proof.server.explain(error))?);
+    }
+    Ok(Verification {
+        findings,
+        attributes: vec![("scratch server".into(), version.to_string())],
+    })
+}
+
+/// What was as it should be.
+#[derive(Default)]
+struct Sums {
+    restored: Vec<String>,
+    replayed: u64,
+    tables: u64,
+    rows: u64,
+    sound: u64,
+}
+
+impl Sums {
+    /// What is fine is told together.
+    fn findings(&self, log: Option<&Replay>) -> Vec<Finding> {
+        let log = log.filter(|_| self.replayed > 0).map(Replay::describe);
+        let counts = format!(
+            "{}, {} as at the backup",
+            several(self.tables, "table"),
+            several(self.rows, "row")
+        );
+        let sound = format!("{} with all indexes", several(self.sound, "table"));
+        let told = [
+            (!self.restored.is_empty()).then(|| ("restore", self.restored.join(", "))),
+            (self.tables > 0).then_some(("row counts", counts)),
+            log.map(|log| ("binary log", log)),
+            (self.sound > 0).then_some(("CHECK TABLE EXTENDED", sound)),
+        ];
+        let told = told.into_iter().flatten();
+        told.map(|(subject, detail)| Finding::passed(subject, detail))
+            .collect()
+    }
+}
+
+/// A verification under way.
+struct Proof<'a> {
+    server: ScratchServer,
+    session: Session,
+    feed: &'a Feed<'a>,
+    sums: Sums,
+    /// What is not, or could not be looked at.
+    findings: Vec<Finding>,
+}
+
+impl Proof<'_> {
+    /// Views and routines belong to accounts. Those that this server cannot make, say because it lacks a plugin, say nothing of the backup.
+    fn accounts(&mut self) -> Result<()> {
+        let files: BTreeSet<String> = self
+            .feed
+            .entries()
+            .map(|entry| entry.map(|entry| entry.path))
+            .collect::<Result<_>>()?;
+        if !files.contains(USERS_FILE) {
+            return Ok(());
+        }
+        progress::step("accounts");
+        let made = restore_users(&mut self.session, self.server.config.server, self.feed);
+        if let Err(error) = made {
+            let error = self.about_the_backup(error)?;
+            self.findings.push(Finding::skipped("accounts", error));
+        }
+        Ok(())
+    }
+
+    /// Whether the dump could be restored.
+    fn restored(&mut self, file: &str, dump: &Dump) -> Result<bool> {
+        let order = Order::new(file, dump);
+        let restored = restore_database(&mut self.session, &self.server.config, &order, self.feed);
+        match restored {
+            Ok(()) => {
+                self.sums.restored.push(dump.database.clone());
+                Ok(true)
+            }
+            Err(error) => {
+                let error = self.about_the_backup(error)?;
+                let subject = format!("restore of {}", dump.database);
+                self.findings.push(Finding::failed(subject, error));
+                Ok(false)
+            }
+        }
+    }
+
+    fn rows(&mut self, dump: &Dump) -> Result<()> {
+        progress::step(format!("rows of {}", dump.database));
+        let compared = compare_rows(&mut self.session, dump);
+        let compared = compared.map_err(|error| self.server.explain(error))?;
+        self.sums.tables += compared.tables;
+        self.sums.rows += compared.rows;
+        self.findings.extend(compared.findings);
+        Ok(())
+    }
+
+    fn replayed(&mut self, dump: &Dump, log: Option<&Replay>) -> Result<()> {
+        let Some(log) = log else {
+            return Ok(());
+        };
+        let subject = format!("binary log for {}", dump.database);
+        let name = &dump.database;
+        let replayed = replay::replay(&self.server.config, dump, name, log, self.feed);
+        match replayed {
+            Ok(()) => self.sums.replayed += 1,
+            Err(error) => {
+                let error = self.about_the_backup(error)?;
+                self.findings.push(Finding::failed(subject, error));
+            }
+        }
+        Ok(())
+    }
+
+    fn tables(&mut self, dump: &Dump) -> Result<()> {
+        progress::step(format!("tables of {}", dump.database));
+        let checked = check_tables(&mut self.session, &dump.database);
+        let checked = checked.map_err(|error| self.server.explain(error))?;
+        self.sums.sound += checked.tables;
+        self.findings.extend(checked.findings);
+        Ok(())
+    }
+
+    /// An error that the backup is to blame for. Any other says nothing of it, and ends the verification.
+    fn about_the_backup(&self, error: Error) -> Result<Error> {
+        if !self.server.is_alive() {
+            return Err(self.server.explain(error));
+        }
+        if is_full(error.message()) {
+            let problem = format!("there is no room for what is restored: {error}");
+            return Err(Error::new(ErrorKind::OutOfSpace, problem));
+        }
+        if lacks_software(error.message()) {
+            return Err(Error::new(ErrorKind::Unsupported, error.message()).hint(
+                "give the scratch server what the backed-up one has: `programs` names its folder",
+            ));
+        }
+        match error.kind() {
+            ErrorKind::Failed | ErrorKind::Corrupted | ErrorKind::NotFound => Ok(error),
+            _ => Err(error),
+        }
+    }
+}
+
+/// ER_UNKNOWN_STORAGE_ENGINE and ER_PLUGIN_IS_NOT_LOADED: this server lacks what the backed-up one had.
+fn lacks_software(message: &str) -> bool {
+    ["ERROR 1286", "ERROR 1524"]
+        .iter()
+        .any(|code| message.contains(code))
+}
+
+/// ER_DISK_FULL, ER_RECORD_FILE_FULL, and what the operating system says.
+fn is_full(message: &str) -> bool {
+    ["ERROR 1021 ", "ERROR 1114 ", "No space left on device"]
+        .iter()
+        .any(|sign| message.contains(sign))
+}
+
+/// An older server need not understand what a newer one has written, which would look like a fault of the backup.
+fn check_age(attributes: &Attributes, version: Version) -> Result<()> {
+    let noted = attributes.iter().find(|(key, _)| key == "server");
+    let from = noted.and_then(|(_, text)| Version::find(text));
+    match from {
+        Some(from) if version.release() < from.release() => {
+            let (major, minor) = from.release();
+            Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "the server here is {version}, older than the one that was backed up, {from}"
+                ),
+            )
+            .hint(format!(
+                "install the server of {} {major}.{minor} or newer on this machine",
+                from.kind
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_older_than_the_backups_proves_nothing() {
+        let version = |text| Version::find(text).expect("a version");
+        let noted = vec![("server".to_owned(), "MariaDB 10.11.2".to_owned())];
+        let check = |here| check_age(&noted, version(here)).map_err(|error| error.kind());
+        assert_eq!(check("10.6.1-MariaDB"), Err(ErrorKind::Unsupported));
+        assert_eq!(check("10.11.1-MariaDB"), Ok(()));
+        assert_eq!(check("11.4.2-MariaDB"), Ok(()));
+    }
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_backup() {
+        assert!(is_full(
+            "mariadb exited with code 1: ERROR 1114 (HY000) at line 3: The table 'a' is full"
+        ));
+        assert!(!is_full(
+            "mariadb exited with code 1: ERROR 1064 (42000) at line 1: syntax"
+        ));
+    }
+}

@@ -1,0 +1,431 @@
+//! Dumps back into a server: what is in the way is found before anything is written, and a database that is replaced is dropped only when
+//! the restored one is whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read, Write};
+
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+use strongroom_plugin::command::Command;
+use strongroom_plugin::stream::Output;
+use strongroom_plugin::{
+    Attributes, Conflict, Context, Error, ErrorKind, Extraction, Feed, OnConflict, Reader,
+    RestoreRequest, Result, log, progress,
+};
+
+use super::{DATABASES, Dumped, GLOBALS, globals, read_list, read_text};
+use crate::config::{Config, RestoreOptions};
+use crate::link::{self, Client};
+use crate::programs::{Programs, connection_string, finish};
+use crate::server::{Database, Version};
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// What one database becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Step {
+    dumped: Dumped,
+    /// Its name at the target.
+    name: String,
+    /// Whether one of that name is in the way, to be replaced.
+    replaces: bool,
+}
+
+impl Step {
+    fn is_renamed(&self) -> bool {
+        self.name != self.dumped.database.name
+    }
+}
+
+/// Restores the dumps that the feed holds.
+pub(crate) fn restore(
+    config: &Config,
+    request: &RestoreRequest<RestoreOptions>,
+    feed: &Feed,
+) -> Result<Attributes> {
+    if request.until.is_some() || request.options.until_lsn.is_some() {
+        let problem = "a dump can only be restored as it was at a backup";
+        return Err(Error::new(ErrorKind::Unsupported, problem)
+            .hint("back up with method = \"physical\" to come back to any moment"));
+    }
+    let options = &request.options;
+    options.check(config)?;
+    let paths: BTreeSet<String> = feed
+        .entries()
+        .map(|entry| entry.map(|entry| entry.path))
+        .collect::<Result<_>>()?;
+    let dumped = dumped(feed, &paths)?;
+
+    let mut client = link::connect(config, &config.database)?;
+    let version = Version::of(&mut client)?;
+    let programs = Programs::find(config, &version)?;
+    let existing = client.query("SELECT datname FROM pg_database")?;
+    let existing: BTreeSet<_> = existing.into_iter().flatten().flatten().collect();
+    let steps = plan(dumped, options, &existing)?;
+    if let Some(own) = steps
+        .iter()
+        .find(|it| it.replaces && it.name == config.database)
+    {
+        let problem = format!(
+            "database {} is the one that this source looks around from",
+            own.name
+        );
+        return Err(Error::new(ErrorKind::Unsupported, problem).hint(
+            "restore it under another name with --option rename.OLD=NEW, or set another database in the source's config",
+        ));
+    }
+
+    // Whichever databases were asked for: their objects belong to roles.
+    if options.globals {
+        progress::step("roles and tablespaces");
+        globals::apply(&mut client, &globals(feed)?)?;
+    }
+    let mut restored = Vec::new();
+    for step in &steps {
+        progress::check_cancelled()?;
+        progress::step(&step.name);
+        let work = Work {
+            config,
+            programs: &programs,
+            parallel: options.parallel,
+            feed,
+        };
+        work.restore(&mut client, step)
+            .on(format_args!("database {}", step.name.escape_debug()))?;
+        restored.push(step.name.as_str());
+    }
+    client.close();
+    Ok(vec![
+        ("server".into(), config.address().to_string()),
+        ("databases".into(), restored.join(", ")),
+    ])
+}
+
+/// The statements for what belongs to no database.
+pub(crate) fn globals(feed: &Feed) -> Result<String> {
+    read_text(GLOBALS, feed)
+}
+
+/// What the backup says of the dumps that are asked for.
+fn dumped(feed: &Feed, paths: &BTreeSet<String>) -> Result<Vec<Dumped>> {
+    let all = listed(feed)?.into_iter();
+    Ok(all.filter(|it| paths.contains(&it.path)).collect())
+}
+
+/// What the backup says of all its dumps.
+pub(crate) fn listed(feed: &Feed) -> Result<Vec<Dumped>> {
+    read_list(DATABASES, feed).on("the backup's list of databases")
+}
+
+/// Decides what becomes of each database.
+fn plan(
+    dumped: Vec<Dumped>,
+    options: &RestoreOptions,
+    existing: &BTreeSet<String>,
+) -> Result<Vec<Step>> {
+    let is_dumped = |name: &String| dumped.iter().any(|it| it.database.name == *name);
+    if let Some(unknown) = options.rename.keys().find(|name| !is_dumped(name)) {
+        let problem = format!(
+            "rename: the backup has no database '{}'",
+            unknown.escape_debug()
+        );
+        return Err(Error::new(ErrorKind::InvalidConfig, problem));
+    }
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    let mut steps = Vec::new();
+    for dumped in dumped {
+        let old = dumped.database.name.clone();
+        let name = options.rename.get(&old).unwrap_or(&old).clone();
+        if let Some(other) = taken.insert(name.clone(), old.clone()) {
+            let problem = format!("rename: {other} and {old} would both become {name}");
+            return Err(Error::new(ErrorKind::InvalidConfig, problem));
+        }
+        let replaces = existing.contains(&name);
+        match options.conflict {
+            OnConflict::KeepExisting if replaces => {
+                log::info(format!("database {name} exists and is kept"));
+                continue;
+            }
+            OnConflict::Fail if replaces => {
+                let problem = format!("database {name} exists already");
+                return Err(Error::new(ErrorKind::AlreadyExists, problem).hint(format!(
+                    "--overwrite replaces it, --option rename.{old}=NEW restores beside it"
+                )));
+            }
+            _ => {}
+        }
+        steps.push(Step {
+            dumped,
+            name,
+            replaces,
+        });
+    }
+    Ok(steps)
+}
+
+/// Where dumps go, and by what means.
+pub(crate) struct Work<'a> {
+    config: &'a Config,
+    programs: &'a Programs<'a>,
+    /// How many connections restore one database.
+    parallel: u16,
+    feed: &'a Feed<'a>,
+}
+
+impl<'a> Work<'a> {
+    /// With one connection.
+    pub(crate) fn new(config: &'a Config, programs: &'a Programs<'a>, feed: &'a Feed<'a>) -> Self {
+        Self {
+            config,
+            programs,
+            parallel: 1,
+            feed,
+        }
+    }
+
+    /// Restores a database under its own name, where there is none of that name.
+    pub(crate) fn restore_new(&self, client: &mut Client, dumped: Dumped) -> Result<()> {
+        let step = Step {
+            name: dumped.database.name.clone(),
+            dumped,
+            replaces: false,
+        };
+        self.restore(client, &step)
+    }
+
+    /// Restores one database. The one that it replaces waits under another name, and comes back if the restore fails.
+    fn restore(&self, client: &mut Client, step: &Step) -> Result<()> {
+        let aside = format!("{}.before-restore", clipped(&step.name, 48));
+        if step.replaces {
+            rename(client, &step.name, &aside)?;
+        }
+        let result = match step.is_renamed() {
+            true => create(client, &step.name, &step.dumped.database),
+            false => Ok(()),
+        };
+        let result = result.and_then(|()| self.fill(step));
+        match result {
+            Ok(()) if step.replaces => drop_database(client, &aside),
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // The connection may have been lost with the rest.
+                let undone = link::connect(self.config, &self.config.database)
+                    .and_then(|mut client| undo(&mut client, step, &aside));
+                match undone {
+                    Ok(()) => Err(error),
+                    Err(left) => Err(error.hint(left_behind(step, &aside, &left))),
+                }
+            }
+        }
+    }
+
+    fn fill(&self, step: &Step) -> Result<()> {
+        let program = "pg_restore";
+        let command = self.programs.command(program, &step.name);
+        let command = match step.is_renamed() {
+            true => command.arg(format!("--dbname={}", connection_string(&step.name))),
+            // With the settings and rights of the database itself, which only its own name brings along.
+            false => command.arg("--create").arg(format!(
+                "--dbname={}",
+                connection_string(&self.config.database)
+            )),
+        };
+        let command = command.arg("--exit-on-error");
+        let path = &step.dumped.path;
+        let Some(folder) = self
+            .config
+            .work_directory
+            .as_ref()
+            .filter(|_| self.parallel > 1)
+        else {
+            return self.feed_to(command, program, path);
+        };
+        let extraction = Extraction {
+            target: folder.to_string(),
+            on_conflict: Conflict::Overwrite,
+            delete_extra: false,
+        };
+        self.feed.extract(path, &extraction)?;
+        let file = format!("{folder}/{path}");
+        let process = command
+            .arg(format!("--jobs={}", self.parallel))
+            .arg(&file)
+            .spawn();
+        let result = process.and_then(|process| finish(program, process));
+        if let Err(error) = fs::remove_file(&file) {
+            log::warn(format!("cannot remove {file}: {error}"));
+        }
+        result
+    }
+
+    /// Has a program read a dump. Not spliced: it has to be known which of the two failed.
+    fn feed_to(&self, command: Command, program: &str, path: &str) -> Result<()> {
+        let mut dump = self.feed.open(path)?;
+        let mut process = command.spawn()?;
+        let fed = match process.stdin() {
+            Some(mut input) => copy(&mut dump, &mut input),
+            None => Err(Broken::Program),
+        };
+        let finished = finish(program, process);
+        match fed {
+            Err(Broken::Backup(error)) => Err(error.on(path)),
+            Ok(()) => finished,
+            Err(Broken::Program) => {
+                finished?;
+                let problem = format!("{program} stopped reading before the end of {path}");
+                Err(Error::new(ErrorKind::Failed, problem))
+            }
+        }
+    }
+}
+
+/// Why feeding a program ended early.
+enum Broken {
+    Backup(Error),
+    Program,
+}
+
+fn copy(from: &mut Reader, to: &mut Output) -> Result<(), Broken> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let count = from
+            .read(&mut buffer)
+            .map_err(|error| Broken::Backup(error.into()))?;
+        let bytes = buffer.get(..count).unwrap_or_default();
+        if bytes.is_empty() {
+            return to.flush().map_err(|_| Broken::Program);
+        }
+        to.write_all(bytes).map_err(|_| Broken::Program)?;
+    }
+}
+
+/// pg_restore makes a database only under its old name.
+fn create(client: &mut Client, name: &str, like: &Database) -> Result<()> {
+    let owner = client.value(&format!(
+        "SELECT 1 FROM pg_roles WHERE rolname = {}",
+        escape_literal(&like.owner)
+    ))?;
+    let owner = match owner.as_str() {
+        "" => String::new(),
+        _ => format!(" OWNER {}", escape_identifier(&like.owner)),
+    };
+    client.query(&format!(
+        "CREATE DATABASE {}{owner} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        escape_identifier(name),
+        escape_literal(&like.encoding),
+        escape_literal(&like.collate),
+        escape_literal(&like.ctype),
+    ))?;
+    Ok(())
+}
+
+fn rename(client: &mut Client, from: &str, to: &str) -> Result<()> {
+    client.query(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid()",
+        escape_literal(from)
+    ))?;
+    client.query(&format!(
+        "ALTER DATABASE {} RENAME TO {}",
+        escape_identifier(from),
+        escape_identifier(to)
+    ))?;
+    Ok(())
+}
+
+fn drop_database(client: &mut Client, name: &str) -> Result<()> {
+    let name = escape_identifier(name);
+    client.query(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
+    Ok(())
+}
+
+fn undo(client: &mut Client, step: &Step, aside: &str) -> Result<()> {
+    drop_database(client, &step.name)?;
+    if step.replaces {
+        rename(client, aside, &step.name)?;
+    }
+    Ok(())
+}
+
+fn left_behind(step: &Step, aside: &str, error: &Error) -> String {
+    let name = &step.name;
+    match step.replaces {
+        true => format!("drop the half-made {name} and rename \"{aside}\" back to {name}: {error}"),
+        false => format!("drop the half-made {name}: {error}"),
+    }
+}
+
+/// A name of at most `bytes`, so that there is room for more.
+fn clipped(name: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(name.len()))
+        .rev()
+        .find(|&end| name.is_char_boundary(end));
+    name.get(..end.unwrap_or(0)).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dumped(name: &str) -> Dumped {
+        Dumped {
+            path: format!("{name}.dump"),
+            database: Database {
+                name: name.into(),
+                owner: "postgres".into(),
+                encoding: "UTF8".into(),
+                collate: "C".into(),
+                ctype: "C".into(),
+                size: None,
+            },
+        }
+    }
+
+    fn check(options: &str, expected: Result<&[(&str, bool)], &str>) {
+        let options = serde_json::from_str(options).expect("good options");
+        let existing = ["shop".to_owned(), "postgres".to_owned()].into();
+        let steps = plan(vec![dumped("crm"), dumped("shop")], &options, &existing);
+        let steps = steps.map(|steps| {
+            let steps = steps.into_iter().map(|step| (step.name, step.replaces));
+            steps.collect::<Vec<_>>()
+        });
+        let expected = expected.map(|steps| {
+            let steps = steps
+                .iter()
+                .map(|&(name, replaces)| (name.to_owned(), replaces));
+            steps.collect::<Vec<_>>()
+        });
+        let steps = steps.map_err(|error| error.message().to_owned());
+        assert_eq!(steps, expected.map_err(str::to_owned), "{options:?}");
+    }
+
+    #[test]
+    fn a_database_that_exists_is_touched_only_when_that_is_asked_for() {
+        check("{}", Err("database shop exists already"));
+        check(
+            r#"{"conflict":"overwrite"}"#,
+            Ok(&[("crm", false), ("shop", true)]),
+        );
+        check(
+            r#"{"rename":{"shop":"shop_2"}}"#,
+            Ok(&[("crm", false), ("shop_2", false)]),
+        );
+    }
+
+    #[test]
+    fn a_new_name_must_be_of_something_and_its_own() {
+        check(
+            r#"{"rename":{"sales":"x"}}"#,
+            Err("rename: the backup has no database 'sales'"),
+        );
+        check(
+            r#"{"rename":{"shop":"crm"}}"#,
+            Err("rename: crm and shop would both become crm"),
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_letters() {
+        assert_eq!(clipped("shop", 48), "shop");
+        assert_eq!(clipped("größe", 3), "gr");
+    }
+}

@@ -1,0 +1,144 @@
+//! What a server says of itself: its version, its databases, what the role may do.
+
+use std::io::{Read, Write};
+
+use serde::{Deserialize, Serialize};
+use strongroom_plugin::{Error, ErrorKind, Result};
+
+use crate::wire::{Client, Row};
+
+/// The oldest version that is supported.
+const OLDEST: u32 = 13;
+
+/// A server's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// Such as 15.
+    pub(crate) major: u32,
+    /// Such as `15.14`, without what a distribution adds.
+    pub(crate) full: String,
+}
+
+/// A database, as the server lists it and as a backup keeps it for a restore under another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    pub(crate) encoding: String,
+    pub(crate) collate: String,
+    pub(crate) ctype: String,
+    /// In bytes, where the role may ask.
+    #[serde(skip)]
+    pub(crate) size: Option<u64>,
+}
+
+impl Version {
+    /// Asks the server. A version that is too old is an error.
+    pub(crate) fn of<S: Read + Write>(client: &mut Client<S>) -> Result<Self> {
+        let text = client.value("SHOW server_version")?;
+        let version = Self::parse(&text).ok_or_else(|| {
+            let problem = format!(
+                "the server's version '{}' is not understood",
+                text.escape_debug()
+            );
+            Error::new(ErrorKind::Unsupported, problem)
+        })?;
+        if version.major < OLDEST {
+            let problem = format!("PostgreSQL {} is too old", version.full);
+            return Err(Error::new(ErrorKind::Unsupported, problem)
+                .hint(format!("{OLDEST} and newer are supported")));
+        }
+        Ok(version)
+    }
+
+    /// From `15.14 (Debian 15.14-0+deb12u1)` or `18beta1`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let full = text.split_whitespace().next()?;
+        let digits = full.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        Some(Self {
+            major: digits.parse().ok()?,
+            full: full.to_owned(),
+        })
+    }
+}
+
+impl Database {
+    /// All that can be connected to, but for templates, by name.
+    pub(crate) fn list<S: Read + Write>(client: &mut Client<S>) -> Result<Vec<Self>> {
+        let rows = client.query(
+            "SELECT datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, \
+             CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) END \
+             FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+        )?;
+        rows.into_iter().map(Self::from_row).collect()
+    }
+
+    fn from_row(row: Row) -> Result<Self> {
+        let mut columns = row.into_iter();
+        let mut text = || columns.next().flatten();
+        let database = (|| {
+            Some(Self {
+                name: text()?,
+                owner: text()?,
+                encoding: text()?,
+                collate: text()?,
+                ctype: text()?,
+                size: text().and_then(|size| size.parse().ok()),
+            })
+        })();
+        database.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Failed,
+                "the server's list of databases is not understood",
+            )
+        })
+    }
+}
+
+/// Whether a query says `t`.
+pub(crate) fn is_true<S: Read + Write>(client: &mut Client<S>, sql: &str) -> Result<bool> {
+    Ok(client.value(sql)? == "t")
+}
+
+/// `8.1 MiB`.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, next);
+    }
+    match unit {
+        "B" => format!("{bytes} B"),
+        _ => format!("{size:.1} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_in_what_distributions_make_of_it() {
+        let check = |text: &str, expected: Option<(u32, &str)>| {
+            let version = Version::parse(text);
+            let version = version.as_ref().map(|it| (it.major, it.full.as_str()));
+            assert_eq!(version, expected, "{text}");
+        };
+        check("15.14 (Debian 15.14-0+deb12u1)", Some((15, "15.14")));
+        check("18beta1", Some((18, "18beta1")));
+        check("9.6.24", Some((9, "9.6.24")));
+        check("", None);
+        check("devel", None);
+    }
+
+    #[test]
+    fn a_size_is_short() {
+        assert_eq!(size_text(1023), "1023 B");
+        assert_eq!(size_text(8_500_000), "8.1 MiB");
+        assert_eq!(size_text(3 << 40), "3.0 TiB");
+    }
+}

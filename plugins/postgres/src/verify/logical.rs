@@ -1,0 +1,132 @@
+//! Proving dumps: an empty server in the scratch directory takes them all, then rows are counted and questions asked.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+use strongroom_plugin::{
+    Context, Error, ErrorKind, Feed, Finding, Result, Verification, VerifyRequest, progress,
+};
+
+use super::machine::check_machine;
+use super::server::{self, LOBBY, Login, SEGMENT_BYTES, Server};
+use super::{amcheck, assertions, counts};
+use crate::link::Client;
+use crate::logical::{globals, restore, rows};
+use crate::programs::Programs;
+use crate::server::Version;
+
+/// What databases are made by in most clusters, and so owns most of what is in a dump.
+const SUPERUSER: &str = "postgres";
+
+/// Restores everything, and looks at it.
+pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verification> {
+    let scratch = &request.scratch;
+    let paths: BTreeSet<String> = feed
+        .entries()
+        .map(|entry| entry.map(|entry| entry.path))
+        .collect::<Result<_>>()?;
+    let (dumped, missing): (Vec<_>, Vec<_>) = restore::listed(feed)?
+        .into_iter()
+        .partition(|it| paths.contains(&it.path));
+    let script = restore::globals(feed)?;
+    let noted = rows::read(feed)?;
+
+    let login = Login::new(SUPERUSER)?;
+    server::init(scratch, &login)?;
+    let tablespaces = globals::tablespaces(&script);
+    let folders: Vec<_> = (0..tablespaces.len())
+        .map(|number| scratch.path(&format!("tablespace-{number}")))
+        .collect();
+    for folder in &folders {
+        fs::create_dir(folder).on(folder)?;
+    }
+    let server = Server::start(scratch, &login, SEGMENT_BYTES)?;
+    let mut client = server.connect(LOBBY)?;
+    let version = Version::of(&mut client)?;
+    let programs = Programs::find_by("pg_restore", server.config(), &version)?;
+    make_room(&mut client, &tablespaces, &folders)?;
+    progress::step("roles");
+    globals::apply(&mut client, &script)?;
+
+    let mut verification = Verification::new(vec![(
+        "scratch server".into(),
+        format!("PostgreSQL {}", version.full),
+    )]);
+    verification
+        .findings
+        .extend(missing.into_iter().map(|lost| {
+            let subject = format!("restore of {}", lost.database.name);
+            Finding::failed(subject, format!("the backup lacks {}", lost.path))
+        }));
+    let mut restored = Vec::new();
+    let work = restore::Work::new(server.config(), &programs, feed);
+    for dumped in dumped {
+        progress::check_cancelled()?;
+        let name = dumped.database.name.clone();
+        progress::step(&name);
+        match server.explain(work.restore_new(&mut client, dumped)) {
+            Ok(()) => restored.push(name),
+            // What pg_restore says of the dump, as long as the server is there to take it.
+            Err(error) if error.kind() == ErrorKind::Failed && server.is_running() => {
+                check_machine(&error)?;
+                check_software(&error)?;
+                let subject = format!("restore of {name}");
+                verification.findings.push(Finding::failed(subject, error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    client.close();
+    if !restored.is_empty() {
+        let detail = restored.join(", ");
+        verification
+            .findings
+            .insert(0, Finding::passed("restore", detail));
+    }
+    verification.findings.extend(match &noted {
+        Some(counted) => counts::compare(&server, counted, &restored)?,
+        None => vec![Finding::skipped(
+            "row counts",
+            "none were noted at the backup",
+        )],
+    });
+    progress::step("assertions");
+    let asserted = assertions::check(&server, &request.assertions, &restored)?;
+    verification.findings.extend(asserted);
+    verification
+        .findings
+        .push(amcheck::check(&server, &programs)?);
+    Ok(verification)
+}
+
+/// Tablespaces where the scratch directory is, not where the backup says: that may be in use here. The database that every new cluster has may be in
+/// the backup.
+fn make_room(client: &mut Client, tablespaces: &[String], folders: &[String]) -> Result<()> {
+    client.query("DROP DATABASE IF EXISTS postgres")?;
+    for (name, folder) in tablespaces.iter().zip(folders) {
+        client.query(&format!(
+            "CREATE TABLESPACE {} LOCATION {}",
+            escape_identifier(name),
+            escape_literal(folder)
+        ))?;
+    }
+    Ok(())
+}
+
+/// A dump that needs what this machine has not is not to blame.
+fn check_software(error: &Error) -> Result<()> {
+    let lacks = |words: &str| error.message().contains(words);
+    let is_extension = lacks("extension control file")
+        || lacks("\" is not available")
+        || lacks("could not access file \"$libdir");
+    let hint = match (
+        is_extension,
+        lacks("invalid locale name") || lacks("invalid LC_"),
+    ) {
+        (true, _) => "install the extension on this machine, for the version of the scratch server",
+        (_, true) => "generate the locale on this machine",
+        _ => return Ok(()),
+    };
+    Err(error.clone().hint(hint))
+}
