@@ -93,6 +93,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Diff(args) => commands::diff::run(&args, context),
         Command::Restore(args) => commands::restore::run(args, context),
         Command::Download(args) => commands::download::run(&args, context),
+        Command::Verify(args) => commands::verify::run(args, context),
         Command::Check(args) => commands::check::run(&args, context),
         Command::Forget(args) => commands::forget::run(args, context),
         Command::Prune(args) => commands::prune::run(&args, context),
@@ -100,6 +101,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Copy(args) => commands::copy::run(args, context),
         Command::Unlock(args) => commands::unlock::run(&args, context),
         Command::Key(command) => commands::key::run(&command, context),
+        Command::Source(command) => commands::source::run(&command, context),
         Command::Plugin(command) => commands::plugin::run(&command, context),
         Command::Config(command) => commands::config::run(&command, context),
     }

@@ -61,8 +61,10 @@ pub enum Command {
     Diff(commands::diff::DiffArgs),
     /// Restore a backup into a directory or another source
     Restore(commands::restore::RestoreArgs),
-    /// Write a backup as ordinary files: a volume as .tar
+    /// Write a backup as ordinary files: a database as its dumps, a volume as .tar
     Download(commands::download::DownloadArgs),
+    /// See that a backup is good: bring it to life on a scratch server, or restore a sample of its files
+    Verify(commands::verify::VerifyArgs),
     /// Verify repositories
     Check(commands::check::CheckArgs),
     /// Remove the backups that the retention of their job no longer keeps
@@ -79,6 +81,9 @@ pub enum Command {
     /// Manage the passwords of a repository
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
+    /// Look at a source: what would be backed up, and what is missing for it
+    #[command(subcommand)]
+    Source(commands::source::SourceCommand),
     /// See which plugins there are, and what each requires where it is used
     #[command(subcommand)]
     Plugin(commands::plugin::PluginCommand),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_host::{
-    Allow, Capability, Grants, Host, HostOptions, Limits, Plugin, PluginKind, grant,
+    Allow, Capability, Grants, Ground, Host, HostOptions, Limits, Plugin, PluginKind, grant,
 };
 use strongroom_repository::retry::Retry;
+use strongroom_repository::verification::Scratch;
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use crate::config::document::Place;
@@ -83,6 +84,28 @@ impl Engine {
                 .map(str::to_owned),
             source: plugin.source(name, &config, grants, Arc::clone(progress))?,
         })
+    }
+
+    /// The plugin of the source `name` with its checked configuration, and the ground that a verification has there. Nothing is granted yet.
+    pub fn verifier(&self, name: &str, scratch: &Scratch) -> Result<(Plugin, String, Ground)> {
+        let table = self.config.model().sources.get(name);
+        let table = table.ok_or_else(|| self.unknown(Section::Sources, name))?;
+        let (plugin, schema) = self
+            .checked_schema(Section::Sources, name, &table.plugin)
+            .map_err(config::first)?;
+        let config = &self.config;
+        let resolved =
+            config.resolved_plugin_config(Section::Sources, name, &schema, &self.secrets)?;
+        let ground = Ground {
+            section: Pointer::root().key("sources").key(name).to_string(),
+            allow: table.allow.as_ref().map(allow),
+            is_bundled: plugins::known(config).get(&table.plugin) == Some(&Origin::Bundled),
+            scratch: scratch.clone(),
+            folders: Vec::new(),
+            folders_setting: String::new(),
+            account: None,
+        };
+        Ok((plugin, resolved, ground))
     }
 
     /// Prepares the destination `name`: its table is checked, its secrets are resolved, its capabilities granted.

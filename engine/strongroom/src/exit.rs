@@ -2,20 +2,20 @@
 
 use strongroom_repository::{Error, ErrorKind};
 
-/// Why the program ends. The numbers are a promise to scripts.
+/// Why the program ends, what matters least first: of several things that were done, the greatest is what is said.
+// Without numbers, by which they would be ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum Exit {
     /// Done.
-    Done = 0,
+    Done,
     /// Done, but incomplete: something could not be read or is lost, and was named.
-    Incomplete = 3,
+    Incomplete,
     /// Failed; nothing half-made is left that counts as a backup.
-    Failed = 1,
+    Failed,
     /// Wrong usage or configuration; nothing was touched.
-    Usage = 2,
+    Usage,
     /// Cancelled by the user.
-    Cancelled = 130,
+    Cancelled,
 }
 
 impl Exit {
@@ -28,8 +28,32 @@ impl Exit {
         }
     }
 
-    /// The number for the operating system.
+    /// The number for the operating system, which is a promise to scripts.
     pub fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 3,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Cancelled => 130,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matters_more_is_what_is_said() {
+        let check = |one: Exit, other: Exit, code| {
+            assert_eq!(one.max(other).code(), code);
+            assert_eq!(other.max(one).code(), code);
+        };
+        check(Exit::Done, Exit::Done, 0);
+        check(Exit::Done, Exit::Incomplete, 3);
+        check(Exit::Incomplete, Exit::Failed, 1);
+        check(Exit::Failed, Exit::Usage, 2);
+        check(Exit::Failed, Exit::Cancelled, 130);
     }
 }

@@ -248,6 +248,34 @@ fn a_download_is_a_tar_that_begins_with_its_manifest() {
 }
 
 #[test]
+fn a_path_of_a_volume_comes_as_the_file_that_it_is_or_as_a_smaller_archive() {
+    let place = two_of_each();
+    place.ok(&["backup"]);
+    let media = ["download", "latest", "--source", "media", "--output", "dl"];
+    let written = |path: &str| {
+        let mut arguments = media.to_vec();
+        arguments.extend(["--path", path]);
+        let downloaded = place.json(&arguments);
+        place.path(downloaded["files"][0]["path"].as_str().expect("a path"))
+    };
+    let file = written("deep/b.bin");
+    assert!(file.to_string_lossy().ends_with("-b.bin"), "{file:?}");
+    assert!(fs::read(file).expect("readable") == vec![7; 3_000_000]);
+    let archive = written("deep");
+    let listed = std::process::Command::new("tar")
+        .args(["--list", "--file"])
+        .arg(archive)
+        .output()
+        .expect("tar is there");
+    assert_eq!(
+        String::from_utf8_lossy(&listed.stdout),
+        "manifest.json\nmedia\nmedia/deep\nmedia/deep/b.bin\n"
+    );
+    let ambiguous = place.run(&["download", "latest", "--path", "deep", "--output", "x"]);
+    assert_eq!(ambiguous.exit, 2, "{}", ambiguous.stderr);
+}
+
+#[test]
 fn keys_are_added_listed_and_removed() {
     let place = two_of_each();
     place.write("new.key", "a new password\n");
@@ -495,4 +523,56 @@ fn stock_restic_restores_what_we_backed_up() {
         restic.run(&place.path("nas"), "correct horse", &arguments);
         assert_eq!(files(&place.path("media")), files(&target.join("media")));
     }
+}
+
+#[test]
+fn a_source_can_be_looked_at_without_backing_it_up() {
+    let place = two_of_each();
+    let told = place.json(&["source", "check", "media"]);
+    assert_eq!(told["source"], "media");
+    assert_eq!(told["plugin"], "volume");
+    assert_eq!(told["attributes"]["top-level entries"], "2");
+    let shown = place.ok(&["source", "check", "media"]);
+    assert!(shown.contains("top-level entries  2\n"), "{shown}");
+    assert_eq!(place.json(&["list"]), json!([]));
+
+    fs::remove_dir_all(place.path("media")).expect("removed");
+    let gone = place.run(&["source", "check", "media"]);
+    assert_eq!(gone.exit, 1, "{}", gone.stderr);
+    let unknown = place.run(&["source", "check", "medai"]);
+    assert_eq!(unknown.exit, 2, "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("did you mean 'media'"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn what_only_a_plugin_understands_is_handed_to_the_plugin() {
+    let place = two_of_each();
+    place.ok(&["backup"]);
+    let to_notes = |more: &[&str]| {
+        let mut args = vec!["restore", "latest", "--source=notes", "--to=notes"];
+        args.extend(more);
+        place.run(&args)
+    };
+    let refused = to_notes(&["--option", "delete_extr=true"]);
+    assert_eq!(refused.exit, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("delete_extr"), "{}", refused.stderr);
+    let refused = to_notes(&["--until", "2026-03-01T13:05:00Z"]);
+    assert_eq!(refused.exit, 1, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("as it was at a backup"),
+        "{}",
+        refused.stderr
+    );
+
+    place.write("notes/stray.md", "# stray");
+    let done = to_notes(&["--overwrite", "--option", "delete_extra=true"]);
+    assert_eq!(done.exit, 0, "{}", done.stderr);
+    assert!(!place.path("notes/stray.md").exists());
+    // A directory takes no options.
+    let wrong = place.run(&["restore", "latest", "--target=out", "--option=a=b"]);
+    assert_eq!(wrong.exit, 2, "{}", wrong.stderr);
 }

@@ -3,9 +3,13 @@
 mod common;
 
 use std::fs;
+use std::sync::Arc;
 
 use common::{Place, files, two_of_each};
-use strongroom_repository::testing::noise;
+use strongroom_repository::blobs::BlobReader;
+use strongroom_repository::index::Index;
+use strongroom_repository::testing::{DirectoryDestination, noise};
+use strongroom_repository::{BlobType, FileType, Id, Progress, Repository, Snapshot};
 
 /// The files in a folder of a repository, packs included.
 fn stored(place: &Place, folder: &str) -> Vec<String> {
@@ -131,7 +135,10 @@ fn damage_in_the_middle_of_a_restore_names_the_other_copy() {
     bytes[middle] ^= 0x55;
     place.write(&largest, bytes);
     let ended = place.run(&["restore", "latest", "--target", "out"]);
-    assert_eq!(ended.exit, 1);
+    assert_eq!(ended.exit, 3);
+    // Only that file is missing, and the other source is there.
+    let expected = files(&place.path("notes"));
+    assert_eq!(files(&place.path("out/notes")), expected);
     assert!(
         ended.stderr.ends_with(
             "hint: offsite has a copy too: add --from offsite, and --overwrite for what is restored already\n"
@@ -149,6 +156,56 @@ fn damage_in_the_middle_of_a_restore_names_the_other_copy() {
         "--overwrite",
     ]);
     assert_eq!(files(&place.path("out/media")), files(&place.path("media")));
+}
+
+/// Turns over a bit of the tree of a folder of source `media`.
+fn spoil_directory(place: &Place, destination: &str, password: &str, name: &str) {
+    let root = place.path(destination);
+    let opened = Repository::open(
+        Arc::new(DirectoryDestination::new(destination, root.clone())),
+        password,
+    );
+    let repository = Arc::new(opened.expect("opens"));
+    let index = Index::load(&repository, &Progress::default()).expect("loaded");
+    let snapshots = repository.snapshots().expect("listed").good;
+    let of_media = |it: &&(Id, Snapshot)| it.1.tag("source") == Some("media");
+    let (_, snapshot) = snapshots.iter().find(of_media).expect("a snapshot");
+    let reader = BlobReader::new(repository, Arc::new(index));
+    let mut tree = snapshot.tree;
+    for name in ["media", name] {
+        let found = reader.tree(&tree).expect("read");
+        let node = found.find(name.as_bytes()).expect("a directory");
+        tree = node.subtree.expect("a tree");
+    }
+    let location = reader.locate(BlobType::Tree, &tree).expect("found");
+    let pack = root.join(FileType::Pack.key(&location.pack));
+    let mut bytes = fs::read(&pack).expect("read");
+    bytes[location.blob.offset as usize + 20] ^= 1;
+    fs::write(&pack, bytes).expect("written");
+}
+
+#[test]
+fn a_damaged_directory_costs_what_is_in_it_where_no_copy_is_whole() {
+    let place = two_of_each();
+    place.write("media/album/photo", "a photo");
+    place.ok(&["backup"]);
+    spoil_directory(&place, "nas", "correct horse", "album");
+    let ended = place.run(&["restore", "latest", "--target", "whole"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    let expected = files(&place.path("media"));
+    assert_eq!(files(&place.path("whole/media")), expected);
+
+    spoil_directory(&place, "offsite", "another password", "album");
+    let ended = place.run(&["restore", "latest", "--target", "out", "--json"]);
+    assert_eq!(ended.exit, 3, "{}", ended.stderr);
+    let told = "error: album: cannot be restored: nothing below it can be read: ";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    let done: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(done["sources"][0]["damaged"][0]["path"], "album");
+    let mut expected = files(&place.path("media"));
+    expected.remove("album/photo").expect("there");
+    assert_eq!(files(&place.path("out/media")), expected);
+    assert_eq!(files(&place.path("out/notes")), files(&place.path("notes")));
 }
 
 #[test]

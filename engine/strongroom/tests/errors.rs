@@ -158,6 +158,60 @@ fn a_wrong_value_is_placed_and_not_quoted() {
 }
 
 #[test]
+fn how_backups_are_proven_is_checked_too() {
+    let check_job = |line: &str, stderr: &str| {
+        let to = format!("sources = [\"media\"]\nverify = {{ {line} }}");
+        check_config("sources = [\"media\"]", &to, stderr);
+    };
+    check_job(
+        "schedule = \"0 25 * * *\"",
+        "error: strongroom.toml:13:23: 'jobs.nightly.verify.schedule' is no cron expression: value must be in range 0..=23; found 25\n\
+         hint: minute, hour, day of month, month, day of week, such as \"0 2 * * MON-SAT\"",
+    );
+    check_job(
+        "sample = 101",
+        "error: strongroom.toml:13:21: 'jobs.nightly.verify.sample' must be 100 or less",
+    );
+    check_job(
+        "user = \"\"",
+        "error: strongroom.toml:13:19: 'jobs.nightly.verify.user' must not be empty",
+    );
+    check_job(
+        "programs = \"/usr/bin\"",
+        "error: strongroom.toml:13:23: 'jobs.nightly.verify.programs' must be an array, not a string",
+    );
+    check_job(
+        "asertions = []",
+        "error: strongroom.toml:13:12: unknown key 'asertions' in 'jobs.nightly.verify'\n\
+         hint: did you mean 'assertions'?",
+    );
+    check_job(
+        "assertions = [{ source = \"meda\", sql = \"select true\" }]",
+        "error: strongroom.toml:13:37: 'jobs.nightly.verify.assertions[0].source' names 'meda', which the job has not\n\
+         hint: did you mean 'media'?",
+    );
+    check_job(
+        "assertions = [\"select true\", \" \"]",
+        "error: strongroom.toml:13:41: 'jobs.nightly.verify.assertions[1]' is empty",
+    );
+    let two = with(
+        "[jobs.nightly]",
+        "[sources.notes]\nplugin = \"volume\"\nconfig = { path = \"$DIR/notes\" }\n[jobs.nightly]",
+    );
+    let two = two.replace(
+        "sources = [\"media\"]",
+        "sources = [\"media\", \"notes\"]\nverify = { assertions = [\"select true\"] }",
+    );
+    check(
+        &two,
+        &["config", "check"],
+        2,
+        "error: strongroom.toml:16:26: 'jobs.nightly.verify.assertions[0]' names no source, and the job has several\n\
+         hint: write { source = \"NAME\", sql = \"…\" }",
+    );
+}
+
+#[test]
 fn schedules_zones_and_retention_are_checked_before_they_are_needed() {
     let check_job = |line: &str, stderr: &str| {
         let to = format!("sources = [\"media\"]\n{line}");

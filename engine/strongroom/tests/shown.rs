@@ -98,6 +98,13 @@ fn what_is_not_acted_on_is_said_plainly() {
     place.ok(&["init"]);
     let backup = place.run(&["backup", "--quiet"]);
     assert_eq!((backup.exit, backup.stderr.as_str()), (0, warning));
+    let verifies = ONE_OF_EACH.replace(
+        "destinations = [\"nas\"]",
+        "destinations = [\"nas\"]\nverify = { schedule = \"0 6 * * SUN\" }",
+    );
+    let checked = Place::new(&verifies).run(&["config", "check"]);
+    let hint = "hint: run `strongroom verify` from cron\n";
+    assert_eq!(checked.stderr, format!("{warning}{hint}"));
     let plain = Place::new(ONE_OF_EACH).run(&["config", "check"]);
     assert_eq!((plain.exit, plain.stderr.as_str()), (0, ""));
 }

@@ -11,6 +11,7 @@ use strongroom_repository::source::{Feed, Reader};
 use strongroom_repository::tree::{Node, NodeType};
 use strongroom_repository::{Error, ErrorKind, Result};
 
+use super::entries::if_any;
 use super::list::tell_problems;
 use super::show_files::no_such_path;
 use crate::app::Context;
@@ -86,10 +87,7 @@ fn look<'a>(
     let mut chosen: Vec<Chosen<'a>> = Vec::new();
     for &source in sources {
         let (reading, node) = survey.read(source, &context.progress, |reading| {
-            match reading.contents.find(path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                node => node.map(Some),
-            }
+            if_any(reading.contents.find(path))
         })?;
         chosen.extend(node.map(|node| Chosen {
             source: &source.source,

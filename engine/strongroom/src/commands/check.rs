@@ -31,7 +31,7 @@ pub struct CheckArgs {
 }
 
 /// `5`, `2.5` or `10%`.
-fn percent(text: &str) -> Result<f64, String> {
+pub(super) fn percent(text: &str) -> Result<f64, String> {
     let number: f64 = text
         .strip_suffix('%')
         .unwrap_or(text)

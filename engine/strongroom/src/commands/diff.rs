@@ -6,7 +6,7 @@ use strongroom_repository::diff::{Change, DiffSummary, Side, diff};
 use strongroom_repository::tree::Node;
 use strongroom_repository::{Error, ErrorKind, Result};
 
-use super::entries::{Output, shown_path, to_json};
+use super::entries::{Output, if_any, shown_path, to_json};
 use super::list::tell_problems;
 use crate::app::Context;
 use crate::exit::Exit;
@@ -134,10 +134,7 @@ type Opened = (Reading, Option<Node>);
 
 fn open(survey: &Survey, source: &BackupSource, path: &str, context: &Context) -> Result<Opened> {
     survey.read(source, &context.progress, |reading| {
-        match reading.contents.find(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            found => found.map(Some),
-        }
+        if_any(reading.contents.find(path))
     })
 }
 

@@ -11,8 +11,9 @@ use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::size;
+use crate::render::text::clean;
 use crate::run::backups::find;
-use crate::run::download::{Downloaded, download};
+use crate::run::download::{Downloaded, Request, download};
 use crate::run::survey::{Survey, not_found_at};
 
 /// Arguments of `download`.
@@ -26,7 +27,10 @@ pub struct DownloadArgs {
     /// Only from this destination [default: the first one that can be read]
     #[arg(long, value_name = "DESTINATION")]
     from: Option<String>,
-    /// The folder to write to, one file a source; made where it is missing
+    /// Only this path, relative to the source; may be given several times. A single file comes as it is
+    #[arg(long = "path", value_name = "PATH")]
+    paths: Vec<String>,
+    /// The folder to write to; made where it is missing
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
 }
@@ -39,18 +43,21 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
     let survey = Survey::take(&engine, from, &context.progress)?;
     let backup = find(&survey.backups, &args.backup, args.source.as_deref())
         .map_err(|error| not_found_at(from, error))?;
-    let sources = match &args.source {
-        Some(name) => vec![
-            backup
-                .source(name)
-                .map_err(|error| not_found_at(from, error))?,
-        ],
-        None => backup.sources.iter().collect(),
+    let sources = backup
+        .chosen(args.source.as_deref())
+        .map_err(|error| not_found_at(from, error))?;
+    if !args.paths.is_empty() {
+        backup.only_one(&sources)?;
+    }
+    let request = Request {
+        output: args.output.clone(),
+        paths: args.paths.clone(),
     };
-    let files = sources
-        .iter()
-        .map(|source| download(&survey, backup, source, &args.output, &context.progress))
-        .collect::<Result<Vec<_>>>()?;
+    let mut files = Vec::new();
+    for source in sources {
+        let progress = &context.progress;
+        files.extend(download(&survey, backup, source, &request, progress)?);
+    }
     drop(display);
     if context.screen.is_json() {
         let files: Vec<_> = files.iter().map(to_json).collect();
@@ -59,12 +66,7 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
             .json(&json!({"backup": backup.id, "files": files}))?;
     } else {
         for file in &files {
-            context.screen.result(&format!(
-                "{}  {}, {}\n",
-                file.path.display(),
-                size::bytes(file.size),
-                size::counted(file.summary.files, "file")
-            ))?;
+            context.screen.result(&text(file))?;
         }
     }
     // What was asked for was read: another destination's trouble is told, and is no trouble of this download.
@@ -72,12 +74,24 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+fn text(file: &Downloaded) -> String {
+    let path = file.path.to_string_lossy();
+    let archived = file.archived.map(|archived| archived.files);
+    let holds = archived.map(|files| format!(", {}", size::counted(files, "file")));
+    format!(
+        "{}  {}{}\n",
+        clean(&path),
+        size::bytes(file.size),
+        holds.unwrap_or_default()
+    )
+}
+
 fn to_json(file: &Downloaded) -> serde_json::Value {
     json!({
         "source": file.source,
         "path": file.path,
         "size": file.size,
-        "files": file.summary.files,
-        "bytes": file.summary.bytes,
+        "files": file.archived.map_or(1, |archived| archived.files),
+        "bytes": file.archived.map_or(file.size, |archived| archived.bytes),
     })
 }

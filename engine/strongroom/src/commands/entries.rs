@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use strongroom_repository::contents::Found;
 use strongroom_repository::tree::NodeType;
-use strongroom_repository::{Result, Time};
+use strongroom_repository::{ErrorKind, Result, Time};
 
 use crate::app::Context;
 use crate::render::style::Style;
@@ -13,6 +13,14 @@ use crate::render::{size, time};
 
 /// Text is written when there is so much of it.
 const CHUNK: usize = 64 * 1024;
+
+/// What was found, or nothing where there is nothing of that name.
+pub fn if_any<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
 
 /// Lines of text under headings, or the members of one JSON array.
 pub struct Output<'a> {

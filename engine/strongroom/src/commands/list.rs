@@ -2,9 +2,11 @@
 
 use clap::Args;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 use strongroom_repository::Result;
 
 use crate::app::Context;
+use crate::engine::Engine;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
@@ -12,6 +14,7 @@ use crate::render::table::{Align, Cell, Table};
 use crate::render::{size, time};
 use crate::run::backups::{Backup, State};
 use crate::run::names::refuse_unknown;
+use crate::run::proofs::{Known, Proofs, Standing};
 use crate::run::survey::Survey;
 
 /// Arguments of `list`.
@@ -30,6 +33,7 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let survey = Survey::take(&engine, None, &context.progress)?;
     drop(display);
+    let known = known_proofs(&engine, context);
     let backups: Vec<&Backup> = survey
         .backups
         .iter()
@@ -40,7 +44,11 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
         refuse_unknown(job, source, &engine, &survey.backups)?;
     }
     if context.screen.is_json() {
-        context.screen.json(&backups)?;
+        let listed = backups.iter().map(|backup| Listed {
+            backup,
+            proof: known.standing(backup),
+        });
+        context.screen.json(&listed.collect::<Vec<_>>())?;
     } else if backups.is_empty() {
         if survey.problems.is_empty() {
             context.screen.note("there is no backup yet");
@@ -50,9 +58,25 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
         let width = context.screen.width();
         context
             .screen
-            .result(&table(&backups).render(style, width))?;
+            .result(&table(&backups, &known).render(style, width))?;
     }
     Ok(tell_problems(&survey, context))
+}
+
+/// A backup, and what verifications found of it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    backup: &'a Backup,
+    proof: Option<Standing>,
+}
+
+/// What verifications found. That it cannot be read is told, and keeps nobody from their backups.
+pub(super) fn known_proofs(engine: &Engine, context: &Context) -> Known {
+    Proofs::of(engine).read().unwrap_or_else(|error| {
+        context.screen.warn(&error.to_string());
+        Known::default()
+    })
 }
 
 /// Names what could not be read: the list may lack something.
@@ -73,7 +97,7 @@ fn is_wanted(backup: &Backup, args: &ListArgs) -> bool {
     of_job && of_source
 }
 
-fn table(backups: &[&Backup]) -> Table {
+fn table(backups: &[&Backup], known: &Known) -> Table {
     let mut table = Table::new(&[
         ("ID", Align::Left),
         ("TIME", Align::Left),
@@ -85,6 +109,7 @@ fn table(backups: &[&Backup]) -> Table {
         ("NEW", Align::Right),
         ("WHERE", Align::Left),
         ("STATE", Align::Left),
+        ("PROVEN", Align::Left),
         ("NOTE", Align::Left),
     ])
     .expendable(&["TRIGGER", "WHERE", "KIND", "JOB", "NEW"]);
@@ -115,8 +140,20 @@ fn table(backups: &[&Backup]) -> Table {
                 State::Complete => state.into(),
                 State::Incomplete => Cell::painted(state, Style::warning),
             },
+            proven(known.standing(backup), &zone),
             backup.note.clone().unwrap_or_default().into(),
         ]);
     }
     table
+}
+
+fn proven(standing: Option<Standing>, zone: &TimeZone) -> Cell {
+    match standing {
+        None => "-".into(),
+        Some(Standing::Proven { time }) => {
+            Cell::painted(time::minute(time.point(), zone), Style::good)
+        }
+        Some(Standing::Failed { .. }) => Cell::painted("failed", Style::bad),
+        Some(Standing::Partly { proven, of }) => format!("{proven} of {of}").into(),
+    }
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use jiff::tz::TimeZone;
+use strongroom_repository::Result;
 use strongroom_repository::contents::Found;
-use strongroom_repository::{ErrorKind, Result};
 
-use super::entries::{Output, long_line, shown_path, to_json};
+use super::entries::{Output, if_any, long_line, shown_path, to_json};
 use super::list::tell_problems;
 use super::show_files::{list_files, no_such_path};
 use crate::app::Context;
@@ -92,10 +92,7 @@ fn list_directory(
     let mut is_found = false;
     for source in sources {
         let (_, found) = survey.read(source, &context.progress, |reading| {
-            match reading.contents.list(path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                found => found.map(Some),
-            }
+            if_any(reading.contents.list(path))
         })?;
         let Some(found) = found else {
             continue;

@@ -21,4 +21,6 @@ pub mod repair;
 pub mod restore;
 pub mod show;
 pub mod show_files;
+pub mod source;
 pub mod unlock;
+pub mod verify;

@@ -37,7 +37,8 @@ pub struct IndexArgs {
     #[arg(long, short = 'n')]
     dry_run: bool,
     /// Ask every pack what it holds, not only those that no good index describes
-    #[arg(long)]
+    // As restic calls it.
+    #[arg(long, alias = "read-all-packs")]
     all: bool,
 }
 

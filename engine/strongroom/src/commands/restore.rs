@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use strongroom_repository::Result;
 use strongroom_repository::source::Conflict;
@@ -13,7 +14,9 @@ use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::size;
 use crate::render::text::clean;
+use crate::render::time::instant;
 use crate::run::backups::State;
+use crate::run::plugin_option::PluginOption;
 use crate::run::restore::{Prepared, Request, Restored, Target, look, prepare, restore};
 use crate::run::survey::Survey;
 
@@ -44,6 +47,12 @@ pub struct RestoreArgs {
     /// Leave files that exist as they are
     #[arg(long, conflicts_with = "overwrite")]
     keep_existing: bool,
+    /// As it was at this time, where the backup reaches it: `2026-03-01 14:05` here, or `2026-03-01T13:05:00Z`
+    #[arg(long, value_name = "TIME", conflicts_with = "target", value_parser = instant)]
+    until: Option<Timestamp>,
+    /// An option of the source's plugin, such as `rename.shop=shop_copy`; may be given several times
+    #[arg(long = "option", value_name = "KEY=VALUE", conflicts_with = "target", value_parser = PluginOption::parse)]
+    options: Vec<PluginOption>,
 }
 
 /// How many names of files a terminal gets.
@@ -87,9 +96,13 @@ pub fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
             tell_restored_problems(restored, context);
         }
     }
+    for error in restored.iter().filter_map(|it| it.damage.as_ref()) {
+        context.screen.error(error);
+    }
     // What was asked for was read: another destination's trouble is told, and is no trouble of this restore.
     tell_problems(&survey, context);
-    let is_whole = restored.iter().all(|restored| restored.problems.is_empty());
+    let is_whole = |it: &Restored| it.problems.is_empty() && it.damaged.is_empty();
+    let is_whole = restored.iter().all(is_whole);
     Ok(if is_whole {
         Exit::Done
     } else {
@@ -107,6 +120,8 @@ fn request(args: RestoreArgs) -> Request {
             (directory, None) => Target::Directory(directory.unwrap_or_default()),
         },
         paths: args.paths,
+        until: args.until,
+        options: args.options,
         conflict: match (args.overwrite, args.keep_existing) {
             (true, _) => Conflict::Overwrite,
             (_, true) => Conflict::KeepExisting,
@@ -124,6 +139,7 @@ fn to_json(restored: &Restored) -> Value {
         "bytes": restored.summary.map(|summary| summary.bytes),
         "kept": restored.kept,
         "problems": restored.problems,
+        "damaged": restored.damaged,
         "attributes": restored.attributes.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
     })
 }
@@ -156,13 +172,15 @@ fn text(restored: &Restored) -> String {
 }
 
 fn tell_restored_problems(restored: &Restored, context: &Context) {
-    for problem in restored.problems.iter().take(NAMES_SHOWN) {
+    let all = restored.problems.len() + restored.damaged.len();
+    let problems = restored.problems.iter().chain(&restored.damaged);
+    for problem in problems.take(NAMES_SHOWN) {
         context
             .screen
             .warn(&format!("{}: {}", problem.path, problem.message));
     }
-    if restored.problems.len() > NAMES_SHOWN {
-        let more = restored.problems.len() - NAMES_SHOWN;
+    if all > NAMES_SHOWN {
+        let more = all - NAMES_SHOWN;
         context
             .screen
             .warn(&format!("and {more} more: --json names all"));

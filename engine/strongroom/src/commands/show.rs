@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use strongroom_repository::backup::Manifest;
 use strongroom_repository::{Error, ErrorKind, Result};
 
-use super::list::tell_problems;
+use super::list::{known_proofs, tell_problems};
 use super::ls::Form;
 use super::show_files::list_files;
+use super::verify::findings_table;
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
@@ -18,6 +19,7 @@ use crate::render::table::details;
 use crate::render::text::clean;
 use crate::render::{size, time};
 use crate::run::backups::{Backup, BackupSource, State, find};
+use crate::run::proofs::{Known, Proof, Worth};
 use crate::run::survey::Survey;
 
 /// Arguments of `show`.
@@ -55,11 +57,15 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<Exit> {
         .collect::<Result<Vec<_>>>()?;
     drop(display);
     if context.screen.is_json() {
-        context.screen.json(&to_json(backup, &manifests)?)?;
+        let known = known_proofs(&engine, context);
+        context.screen.json(&to_json(backup, &manifests, &known)?)?;
     } else {
-        context
-            .screen
-            .result(&text(backup, &manifests, context.screen.style()))?;
+        context.screen.result(&text(
+            backup,
+            &manifests,
+            &known_proofs(&engine, context),
+            context,
+        ))?;
     }
     Ok(tell_problems(&survey, context))
 }
@@ -70,20 +76,28 @@ fn manifest(survey: &Survey, source: &BackupSource, context: &Context) -> Result
 }
 
 /// The object of `list`, with the manifest of each source.
-fn to_json(backup: &Backup, manifests: &[Option<Manifest>]) -> Result<Value> {
+fn to_json(backup: &Backup, manifests: &[Option<Manifest>], known: &Known) -> Result<Value> {
     let failed = |error: serde_json::Error| {
         Error::new(ErrorKind::Failed, format!("cannot write JSON: {error}"))
     };
     let mut value = serde_json::to_value(backup).map_err(failed)?;
+    value["proof"] = json!(known.standing(backup));
     if let Some(sources) = value.get_mut("sources").and_then(Value::as_array_mut) {
-        for (source, manifest) in sources.iter_mut().zip(manifests) {
+        for ((source, manifest), of) in sources.iter_mut().zip(manifests).zip(&backup.sources) {
             source["manifest"] = json!(manifest);
+            source["verification"] = json!(known.last(&backup.id, &of.source));
         }
     }
     Ok(value)
 }
 
-fn text(backup: &Backup, manifests: &[Option<Manifest>], style: Style) -> String {
+fn text(
+    backup: &Backup,
+    manifests: &[Option<Manifest>],
+    known: &Known,
+    context: &Context,
+) -> String {
+    let style = context.screen.style();
     let created = backup.created.point();
     let or_dash = |text: &Option<String>| clean(text.as_deref().unwrap_or("-")).into_owned();
     let hostname = backup
@@ -123,6 +137,9 @@ fn text(backup: &Backup, manifests: &[Option<Manifest>], style: Style) -> String
     );
     for (source, manifest) in backup.sources.iter().zip(manifests) {
         text.push_str(&source_text(source, manifest.as_ref(), style));
+        if let Some(proof) = known.last(&backup.id, &source.source) {
+            text.push_str(&proof_text(proof, style));
+        }
     }
     text
 }
@@ -177,6 +194,30 @@ fn source_text(source: &BackupSource, manifest: Option<&Manifest>, style: Style)
         ));
     }
     text
+}
+
+/// What the last verification found.
+fn proof_text(proof: &Proof, style: Style) -> String {
+    let result = match proof.result {
+        Worth::Proven => style.good("proven"),
+        Worth::Failed => style.bad("failed"),
+        Worth::Unknown => style.warning("unknown"),
+    };
+    let created = proof.time.point();
+    let mut parts = vec![
+        result,
+        time::second(created, &TimeZone::system()),
+        time::relative(created, Timestamp::now()),
+    ];
+    parts.extend(
+        proof
+            .destination
+            .as_ref()
+            .map(|it| format!("from {}", clean(it))),
+    );
+    parts.extend(proof.error.as_ref().map(|it| clean(it).into_owned()));
+    let heading = details(&[("verification", parts.join(", "))], style);
+    heading + &findings_table(&proof.findings, style)
 }
 
 /// The first few names of a list, under a heading.

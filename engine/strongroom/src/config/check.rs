@@ -3,8 +3,9 @@
 
 use std::net::SocketAddr;
 
-use strongroom_repository::{Error, Result};
+use strongroom_repository::Result;
 
+use super::check_verify::check_verify;
 use super::document::Document;
 use super::model::{JobTable, Model, Retention, Schedule};
 use super::nearest::did_you_mean_or_list;
@@ -59,7 +60,11 @@ fn check_job(document: &Document, model: &Model, at: &Pointer, job: &JobTable) -
     }
     check_retention(document, &at.key("retention"), job.retention.as_ref())?;
     let on_demand = job.on_demand_retention.as_ref();
-    check_retention(document, &at.key("on_demand_retention"), on_demand)
+    check_retention(document, &at.key("on_demand_retention"), on_demand)?;
+    match &job.verify {
+        Some(table) => check_verify(document, &at.key("verify"), job, table),
+        None => Ok(()),
+    }
 }
 
 fn check_names(
@@ -95,14 +100,16 @@ fn check_retention(document: &Document, at: &Pointer, table: Option<&Retention>)
     })
 }
 
+pub(super) fn check_cron(document: &Document, at: &Pointer, text: &str) -> Result<()> {
+    parse_cron(text).map(drop).map_err(|reason| {
+        document
+            .error(at, format!("'{at}' {reason}"))
+            .hint("minute, hour, day of month, month, day of week, such as \"0 2 * * MON-SAT\"")
+    })
+}
+
 fn check_schedule(document: &Document, at: &Pointer, schedule: Option<&Schedule>) -> Result<()> {
-    let check = |at: &Pointer, text: &str| -> Result<(), Error> {
-        parse_cron(text).map(drop).map_err(|reason| {
-            document
-                .error(at, format!("'{at}' {reason}"))
-                .hint("minute, hour, day of month, month, day of week, such as \"0 2 * * MON-SAT\"")
-        })
-    };
+    let check = |at: &Pointer, text: &str| check_cron(document, at, text);
     match schedule {
         None => Ok(()),
         Some(Schedule::One(text)) => check(at, text),

@@ -4,6 +4,7 @@
 //! does for the sources and destinations that it uses: a broken source must not stand in the way of a restore.
 
 mod check;
+mod check_verify;
 pub mod document;
 pub mod file;
 pub mod model;

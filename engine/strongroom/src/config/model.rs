@@ -158,6 +158,62 @@ pub struct JobTable {
     /// How long backups made by hand are kept. All of them where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_demand_retention: Option<Retention>,
+    /// How its backups are proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<VerifyTable>,
+}
+
+/// How the backups of a job are proven.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyTable {
+    /// When the newest backup is verified by itself: a cron expression of five fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// The system user that scratch servers run as where the engine is root. Where nothing is said: the one that such a server commonly has, else
+    /// `nobody`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub user: Option<String>,
+    /// Folders of programs that a verification may run, such as "/usr/lib/postgresql/15/bin". They come before all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<PathBuf>,
+    /// The folder that backups are restored below: `scratch` in the state folder where nothing is said. Each verification makes a folder of its
+    /// own there and removes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<PathBuf>,
+    /// How many percent of a volume's files are restored: 5 where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001, max = 100))]
+    pub sample: Option<f64>,
+    /// Queries that the restored data has to answer with true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<Assertion>,
+}
+
+/// A query that the restored data has to answer with true.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Assertion {
+    /// Of the job's only source, and its only database.
+    Sql(String),
+    /// Of a certain source or database.
+    Of(AssertionTable),
+}
+
+/// A query with where to ask it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssertionTable {
+    /// A source of the job. Where it has only one, that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// A database of the source. Where the backup holds only one, that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// A query of one row with one column, such as "select count(*) > 0 from orders".
+    #[schemars(length(min = 1))]
+    pub sql: String,
 }
 
 /// Cron expressions of five fields: minute, hour, day of month, month, day of week.

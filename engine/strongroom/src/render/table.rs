@@ -83,18 +83,38 @@ impl Table {
     /// the last one is cut.
     pub fn render(&self, style: Style, max_width: Option<usize>) -> String {
         let used = self.used_columns(max_width);
-        let widths: Vec<usize> = used
-            .iter()
-            .map(|&column| self.column_width(column))
-            .collect();
         let heading: Vec<Cell> = self
             .columns
             .iter()
             .map(|(name, _)| Cell::painted(*name, Style::bold))
             .collect();
+        self.lines(
+            std::iter::once(&heading).chain(&self.rows),
+            &used,
+            style,
+            max_width,
+        )
+    }
+
+    /// As [`render`](Self::render), without the heading, and however long the lines are.
+    pub fn rows(&self, style: Style) -> String {
+        self.lines(self.rows.iter(), &self.used_columns(None), style, None)
+    }
+
+    fn lines<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a Vec<Cell>>,
+        used: &[usize],
+        style: Style,
+        max_width: Option<usize>,
+    ) -> String {
+        let widths: Vec<usize> = used
+            .iter()
+            .map(|&column| self.column_width(column))
+            .collect();
         let mut text = String::new();
-        for row in std::iter::once(&heading).chain(&self.rows) {
-            let line = self.line(row, &used, &widths, style, max_width);
+        for row in rows {
+            let line = self.line(row, used, &widths, style, max_width);
             text.push_str(line.trim_end());
             text.push('\n');
         }

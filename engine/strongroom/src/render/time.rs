@@ -1,9 +1,29 @@
-//! Times and durations for people, in the zone that the caller names. Nothing here looks at a clock.
+//! Times and durations for people, in the zone that the caller names, and back. Nothing here looks at a clock.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+
+/// What a person wrote: a time with its offset (`2026-03-01T13:05:00Z`), or one of the machine's own zone (`2026-03-01 14:05`).
+pub fn instant(text: &str) -> Result<Timestamp, String> {
+    instant_in(text, &TimeZone::system())
+}
+
+fn instant_in(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let local: DateTime = text
+        .parse()
+        .map_err(|_| "write it like 2026-03-01T14:05 or 2026-03-01T13:05:00Z".to_owned())?;
+    // An hour that comes twice could mean either: the wrong one would restore too much or too little.
+    let ambiguous = zone.to_ambiguous_timestamp(local);
+    ambiguous.unambiguous().map_err(|_| {
+        "the clock was changed then: write it with its offset, like 2026-03-01T13:05:00Z".to_owned()
+    })
+}
 
 /// `2026-03-01 14:05`, for tables.
 pub fn minute(time: Timestamp, zone: &TimeZone) -> String {
@@ -97,6 +117,22 @@ mod tests {
         check(59.6, "1 min 00 s");
         check(185.0, "3 min 05 s");
         check(7_620.0, "2 h 07 min");
+    }
+
+    #[test]
+    fn a_time_that_a_person_writes_is_of_the_zone_unless_it_says_otherwise() {
+        let zone = TimeZone::get("Europe/Zurich").expect("bundled");
+        let check = |text: &str, expected: Option<&str>| {
+            let time = instant_in(text, &zone).ok().map(|time| time.to_string());
+            assert_eq!(time.as_deref(), expected, "{text}");
+        };
+        check("2027-01-15 09:00", Some("2027-01-15T08:00:00Z"));
+        check("2027-01-15T09:00:00.25", Some("2027-01-15T08:00:00.25Z"));
+        check("2027-01-15T09:00:00Z", Some("2027-01-15T09:00:00Z"));
+        check("2027-01-15 09:00:00-05:00", Some("2027-01-15T14:00:00Z"));
+        check("2027-10-31 02:30", None);
+        check("2027-10-31 02:30:00+01:00", Some("2027-10-31T01:30:00Z"));
+        check("yesterday", None);
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn group(
                 run: snapshot.tag("run").filter(|_| is_of_group)?.to_owned(),
                 snapshot: *id,
                 time: snapshot.time,
-                is_complete: !is("state", "incomplete"),
+                is_complete: snapshot.is_complete(),
                 reasons: Vec::new(),
             })
         })
@@ -205,6 +205,8 @@ fn group(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strongroom_repository::snapshot::INCOMPLETE;
+
     use crate::config::model::Retention;
 
     fn snapshot(second: i64, tags: &[&str]) -> (Id, Snapshot) {
@@ -312,7 +314,7 @@ mod tests {
     #[test]
     fn a_snapshot_that_could_not_be_read_whole_displaces_none_that_could() {
         let (id, mut broken) = ours(20, "b", "nightly", "media", "scheduled");
-        broken.tags.push("state:incomplete".into());
+        broken.tags.push(INCOMPLETE.into());
         let whole = ours(10, "a", "nightly", "media", "scheduled");
         let held = groups(&[nightly()], "nas", &[whole, (id, broken)], now());
         assert_eq!(forgotten(&held), [""; 0]);

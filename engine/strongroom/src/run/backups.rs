@@ -1,6 +1,6 @@
 //! Backups as people know them, put together from snapshots: all snapshots of one run, over all destinations, are one backup.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_repository::{Error, ErrorKind, Id, Result, Snapshot, Time};
@@ -28,7 +28,7 @@ pub struct Backup {
     pub sources: Vec<BackupSource>,
     /// Where all its sources lie.
     pub destinations: Vec<String>,
-    /// Where some of its sources lie, and others are missing: a run was ended between two of them.
+    /// Where only a part of it lies: a run was ended between two sources, or a copy lacks what another destination still holds.
     pub partial_destinations: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ impl State {
 pub struct BackupSource {
     /// The source's name, or the paths that stock restic was given.
     pub source: String,
-    /// The snapshot at the first destination.
+    /// The snapshot of the first copy.
     pub snapshot: Id,
     /// Bytes of its files, where the snapshot says so.
     pub bytes: Option<u64>,
@@ -67,7 +67,7 @@ pub struct BackupSource {
     pub files: Option<u64>,
     /// The snapshot at each destination.
     pub snapshots: BTreeMap<String, Id>,
-    /// In the order of the destinations.
+    /// Whole ones first, and then in the order of the destinations.
     #[serde(skip)]
     pub copies: Vec<Copy>,
 }
@@ -81,6 +81,29 @@ pub struct Copy {
     pub id: Id,
     /// The snapshot.
     pub snapshot: Snapshot,
+}
+
+impl Copy {
+    /// Whether it holds all that it should: files could be read, and nothing was lost since.
+    fn is_whole(&self) -> bool {
+        self.snapshot.is_complete()
+    }
+}
+
+impl BackupSource {
+    /// Whether some destination holds all of it.
+    fn is_whole(&self) -> bool {
+        self.copies.iter().any(Copy::is_whole)
+    }
+
+    /// Whether `destination` holds as much of it as any.
+    fn is_best_at(&self, destination: &str) -> bool {
+        let mut here = self
+            .copies
+            .iter()
+            .filter(|it| it.destination == destination);
+        here.any(|copy| copy.is_whole() || !self.is_whole())
+    }
 }
 
 impl Backup {
@@ -104,6 +127,21 @@ impl Backup {
     /// Whether it holds a source of this name.
     pub fn holds(&self, source: &str) -> bool {
         self.sources.iter().any(|known| known.source == source)
+    }
+
+    /// Fails where `sources` are several: what is asked for can be done with one only.
+    pub fn only_one(&self, sources: &[&BackupSource]) -> Result<()> {
+        if sources.len() <= 1 {
+            return Ok(());
+        }
+        let names: Vec<_> = sources.iter().map(|it| it.source.as_str()).collect();
+        let problem = format!(
+            "backup {} holds {} sources, and only one can be had this way",
+            self.short_id(),
+            names.len()
+        );
+        Err(Error::new(ErrorKind::InvalidConfig, problem)
+            .hint(format!("name one with --source: {}", names.join(", "))))
     }
 
     /// The source of this name, or all of them.
@@ -167,19 +205,20 @@ fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
             "incremental"
         }
     });
-    let unreadable = copies
-        .iter()
-        .any(|copy| copy.snapshot.tag("state") == Some("incomplete"));
     // The tag is there where there is more than one.
     let expected = tag("run-sources").and_then(|number| number.parse().ok());
-    let (destinations, partial_destinations) = places(&copies, expected.unwrap_or(1));
     let job = tag("run").and(tag("job"));
     let (trigger, note) = (tag("trigger"), tag("note"));
+    let names = destination_names(&copies);
     let sources = by_source(copies);
-    let state = if unreadable || destinations.is_empty() {
-        State::Incomplete
-    } else {
-        State::Complete
+    let (destinations, partial_destinations): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| {
+            let here = sources.iter().filter(|source| source.is_best_at(name));
+            here.count() >= expected.unwrap_or(1)
+        });
+    let state = match sources.iter().all(BackupSource::is_whole) && !destinations.is_empty() {
+        true => State::Complete,
+        false => State::Incomplete,
     };
     Some(Backup {
         id,
@@ -195,48 +234,48 @@ fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
     })
 }
 
-/// The destinations that have `expected` sources, and those that have fewer.
-fn places(copies: &[Copy], expected: usize) -> (Vec<String>, Vec<String>) {
-    let mut names: Vec<&String> = Vec::new();
+fn destination_names(copies: &[Copy]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
     for copy in copies {
-        if !names.contains(&&copy.destination) {
-            names.push(&copy.destination);
+        if !names.contains(&copy.destination) {
+            names.push(copy.destination.clone());
         }
     }
-    let is_whole = |name: &&String| {
-        let here = copies.iter().filter(|copy| copy.destination == **name);
-        let sources: BTreeSet<String> = here.map(|copy| source_name(&copy.snapshot)).collect();
-        sources.len() >= expected
-    };
-    let (whole, partial): (Vec<_>, Vec<_>) = names.into_iter().partition(is_whole);
-    let owned = |names: Vec<&String>| names.into_iter().cloned().collect();
-    (owned(whole), owned(partial))
+    names
 }
 
 fn by_source(copies: Vec<Copy>) -> Vec<BackupSource> {
-    let mut sources: Vec<BackupSource> = Vec::new();
+    let mut sources: Vec<(String, Vec<Copy>)> = Vec::new();
     for copy in copies {
         let name = source_name(&copy.snapshot);
-        match sources.iter_mut().find(|source| source.source == name) {
-            Some(source) => {
-                source.snapshots.insert(copy.destination.clone(), copy.id);
-                source.copies.push(copy);
-            }
-            None => {
-                let summary = copy.snapshot.summary.as_ref();
-                sources.push(BackupSource {
-                    source: name,
-                    snapshot: copy.id,
-                    bytes: summary.map(|summary| summary.total_bytes_processed),
-                    new_bytes: summary.map(|summary| summary.data_added),
-                    files: summary.map(|summary| summary.total_files_processed),
-                    snapshots: BTreeMap::from([(copy.destination.clone(), copy.id)]),
-                    copies: vec![copy],
-                });
-            }
+        match sources.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, copies)) => copies.push(copy),
+            None => sources.push((name, vec![copy])),
         }
     }
+    let sources = sources.into_iter();
     sources
+        .filter_map(|(name, copies)| source_of(name, copies))
+        .collect()
+}
+
+/// A source of which there is at least one copy.
+fn source_of(source: String, mut copies: Vec<Copy>) -> Option<BackupSource> {
+    copies.sort_by_key(|copy| !copy.is_whole());
+    let first = copies.first()?;
+    let summary = first.snapshot.summary.as_ref();
+    let by_destination = copies
+        .iter()
+        .map(|copy| (copy.destination.clone(), copy.id));
+    Some(BackupSource {
+        source,
+        snapshot: first.id,
+        bytes: summary.map(|summary| summary.total_bytes_processed),
+        new_bytes: summary.map(|summary| summary.data_added),
+        files: summary.map(|summary| summary.total_files_processed),
+        snapshots: by_destination.collect(),
+        copies,
+    })
 }
 
 /// The id of the backup that a snapshot belongs to.

@@ -216,7 +216,6 @@ fn refuse_newest_complete(found: &[Named], all: &[(Id, Snapshot)]) -> Result<()>
 }
 
 fn is_newest_complete(snapshot: &Snapshot, all: &[(Id, Snapshot)]) -> bool {
-    let is_complete = |snapshot: &Snapshot| snapshot.tag("state") != Some("incomplete");
     // Of stock restic's, the host and the paths are what is backed up again and again.
     let series = |snapshot: &Snapshot| {
         let job = snapshot.tag("run").and(snapshot.tag("job"));
@@ -225,6 +224,6 @@ fn is_newest_complete(snapshot: &Snapshot, all: &[(Id, Snapshot)]) -> bool {
     };
     let of = series(snapshot);
     let is_newer =
-        |other: &Snapshot| other.time > snapshot.time && is_complete(other) && series(other) == of;
-    is_complete(snapshot) && !all.iter().any(|(_, other)| is_newer(other))
+        |other: &Snapshot| other.time > snapshot.time && other.is_complete() && series(other) == of;
+    snapshot.is_complete() && !all.iter().any(|(_, other)| is_newer(other))
 }

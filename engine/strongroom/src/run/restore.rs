@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 use strongroom_repository::backup::Problem;
 use strongroom_repository::feed::SnapshotFeed;
 use strongroom_repository::restore::{Outlook, RestoreOptions, look_ahead, restore_seen};
@@ -11,6 +12,7 @@ use strongroom_repository::source::{Attributes, Conflict, RestoreRequest, Summar
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use super::backups::{Backup, BackupSource, find};
+use super::plugin_option::PluginOption;
 use super::survey::{Reading, Survey, not_found_at};
 use crate::engine::{Engine, PreparedSource};
 
@@ -29,6 +31,10 @@ pub struct Request {
     pub paths: Vec<String>,
     /// What to do with files that exist.
     pub conflict: Conflict,
+    /// The moment to come back to, where a plugin takes the backup.
+    pub until: Option<Timestamp>,
+    /// What the plugin that takes the backup is told beside that.
+    pub options: Vec<PluginOption>,
 }
 
 /// Where to restore.
@@ -54,6 +60,10 @@ pub struct Restored {
     pub kept: u64,
     /// What could not be restored as it was.
     pub problems: Vec<Problem>,
+    /// Files and directories that were left out because they are damaged in the repository.
+    pub damaged: Vec<Problem>,
+    /// The error that says so, and what to do.
+    pub damage: Option<Error>,
     /// What the plugin tells, where it took the backup back.
     pub attributes: Attributes,
 }
@@ -95,20 +105,8 @@ pub fn prepare<'a>(survey: &'a Survey, request: &Request) -> Result<Prepared<'a>
         None => backup.sources.iter().collect(),
     };
     let needs_one = !request.paths.is_empty() || matches!(request.target, Target::Source(_));
-    if needs_one && sources.len() > 1 {
-        let names: Vec<_> = sources
-            .iter()
-            .map(|source| source.source.as_str())
-            .collect();
-        return Err(Error::new(
-            ErrorKind::InvalidConfig,
-            format!(
-                "backup {} holds {} sources, and only one can be restored this way",
-                backup.short_id(),
-                names.len()
-            ),
-        )
-        .hint(format!("name one with --source: {}", names.join(", "))));
+    if needs_one {
+        backup.only_one(&sources)?;
     }
     Ok(Prepared { backup, sources })
 }
@@ -129,7 +127,7 @@ pub fn look(
             (reading, Way::Plugin(name.clone(), prepared))
         }
         Target::Directory(directory) => {
-            let (reading, (options, outlook)) = survey.read(source, progress, |reading| {
+            let look = |reading: &Reading| -> Result<(RestoreOptions, Outlook)> {
                 let is_ours = reading.contents.manifest().is_some();
                 let options = RestoreOptions {
                     target: folder_for(directory, is_ours.then_some(&source.source))?,
@@ -140,7 +138,21 @@ pub fn look(
                 let root = reading.contents.root();
                 let outlook = look_ahead(&reading.contents, root, &options, progress)?;
                 Ok((options, outlook))
-            })?;
+            };
+            let whole = survey.read(source, progress, |reading| {
+                let (options, outlook) = look(reading)?;
+                match outlook.damaged().first() {
+                    Some(damaged) => Err(damaged.to_error()),
+                    None => Ok((options, outlook)),
+                }
+            });
+            let (reading, (options, outlook)) = match whole {
+                // Where no copy is whole, what is left of one is better than nothing.
+                Err(error) if error.kind() == ErrorKind::Corrupted => {
+                    survey.read(source, progress, look)?
+                }
+                whole => whole?,
+            };
             (reading, Way::Files(options, outlook))
         }
     };
@@ -165,6 +177,8 @@ pub fn restore(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Res
         summary: None,
         kept: 0,
         problems: Vec::new(),
+        damaged: Vec::new(),
+        damage: None,
         attributes: Vec::new(),
     };
     match way {
@@ -175,16 +189,18 @@ pub fn restore(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Res
                 .map_err(|error| reading.with_way_out(error))?;
             restored.summary = Some(report.summary);
             restored.kept = report.kept;
+            restored.damage = report.damage().map(|error| reading.with_way_out(error));
             restored.problems = report.problems;
+            restored.damaged = report.damaged;
         }
         Way::Plugin(name, mut prepared) => {
             restored.target = name;
             let contents = Arc::clone(&reading.contents);
             let feed = SnapshotFeed::new(contents, request.paths.clone(), Arc::clone(progress));
             let order = RestoreRequest {
-                until: None,
+                until: request.until.map(nanoseconds).transpose()?,
                 paths: request.paths.clone(),
-                options: options(request.conflict),
+                options: options(request)?,
             };
             restored.attributes = prepared
                 .source
@@ -205,12 +221,23 @@ fn folder_for(directory: &Path, source: Option<&String>) -> Result<PathBuf> {
     })
 }
 
-/// What plugins agree on: `conflict`, where the person said something.
-fn options(conflict: Conflict) -> String {
-    match conflict {
-        Conflict::Overwrite => json!({"conflict": "overwrite"}),
-        Conflict::KeepExisting => json!({"conflict": "keep-existing"}),
-        Conflict::Fail => json!({}),
+/// What plugins agree on, `conflict` where the person said something, and what this plugin was told.
+fn options(request: &Request) -> Result<String> {
+    let mut options = Map::new();
+    match request.conflict {
+        Conflict::Overwrite => drop(options.insert("conflict".into(), json!("overwrite"))),
+        Conflict::KeepExisting => drop(options.insert("conflict".into(), json!("keep-existing"))),
+        Conflict::Fail => {}
     }
-    .to_string()
+    for option in &request.options {
+        option.put_into(&mut options)?;
+    }
+    Ok(Value::Object(options).to_string())
+}
+
+fn nanoseconds(time: Timestamp) -> Result<i64> {
+    i64::try_from(time.as_nanosecond()).map_err(|_| {
+        Error::new(ErrorKind::InvalidConfig, format!("{time} is too far away"))
+            .hint("name a time between 1678 and 2261")
+    })
 }

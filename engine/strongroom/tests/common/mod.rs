@@ -6,6 +6,9 @@
     reason = "each test program uses a part of it"
 )]
 
+pub mod authority;
+pub mod mysql;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,6 +99,14 @@ impl Place {
         let ended = self.run(args);
         assert_eq!(ended.exit, 0, "{args:?}: {}", ended.stderr);
         ended.stdout
+    }
+
+    /// Runs the program, which must end with `exit` and say `words`.
+    #[track_caller]
+    pub fn fails(&self, args: &[&str], exit: i32, words: &str) {
+        let ended = self.run(args);
+        assert_eq!(ended.exit, exit, "{}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
 
     /// Runs the program with `--json`, which must succeed. Of a stream of events comes the last line.

@@ -215,3 +215,59 @@ fn no_policy_loses_anything_without_a_rule() {
     let none = policy(Retention::default());
     assert_eq!(kept(&none, &backups, now, &TimeZone::UTC), all);
 }
+
+/// Sixty backups a day for ten days, at uneven distances, a few of them incomplete.
+fn sixty_a_day(start: &str) -> Vec<Candidate> {
+    let start: Timestamp = start.parse().expect("a time");
+    let backups = (0..600).map(|number| {
+        let second = start.as_second() + number * 1_440 + number * 7_919 % 1_200;
+        Candidate {
+            id: format!("{number:05}"),
+            time: Timestamp::from_second(second).expect("in range"),
+            is_complete: number % 19 != 0,
+        }
+    });
+    backups.collect()
+}
+
+/// An hour that comes twice is two, and one that is left out takes nothing away.
+#[test]
+fn many_backups_a_day_are_counted_by_the_hour_when_the_clock_changes() {
+    let check = |name: &str, start: &str, hours_that_come_twice: usize| {
+        let (backups, zone) = (sixty_a_day(start), zone(name));
+        let now = backups.last().expect("one").time;
+        let hourly = |hourly| Retention {
+            hourly: Some(hourly),
+            daily: Some(3),
+            ..Retention::default()
+        };
+        for table in [3, 24, 60].map(hourly) {
+            for (end, last) in backups.iter().enumerate().step_by(7) {
+                let backups = &backups[..=end];
+                let kept = kept(&policy(table.clone()), backups, last.time, &zone);
+                let expected = must_keep(&table, backups, last.time, &zone);
+                let kept: BTreeSet<String> = kept.into_iter().collect();
+                assert_eq!(kept, expected, "{name} {table:?} {}", last.time);
+            }
+            let left = step_by_step(&table, &backups, &zone);
+            let left: Vec<String> = left.into_iter().map(|backup| backup.id).collect();
+            assert_eq!(left, kept(&policy(table), &backups, now, &zone), "{name}");
+        }
+        let kept = kept(&policy(hourly(1_000)), &backups, now, &zone);
+        let complete = backups.iter().filter(|it| it.is_complete);
+        let kept = complete.filter(|it| kept.contains(&it.id));
+        let clock = |it: &Candidate| it.time.to_zoned(zone.clone()).strftime("%F %H").to_string();
+        let hours: Vec<String> = kept.map(clock).collect();
+        let different: BTreeSet<&String> = hours.iter().collect();
+        let twice = hours.len() - different.len();
+        assert_eq!(twice, hours_that_come_twice, "{name} {start}");
+        assert!(different.len() >= 238, "{name}: every hour has a backup");
+    };
+    check("Europe/Zurich", "2026-10-20T00:00:00Z", 1);
+    check("Europe/Zurich", "2026-03-24T00:00:00Z", 0);
+    check("America/New_York", "2026-10-27T00:00:00Z", 1);
+    check("America/New_York", "2026-03-03T00:00:00Z", 0);
+    // By half an hour.
+    check("Australia/Lord_Howe", "2026-03-31T00:00:00Z", 1);
+    check("Australia/Lord_Howe", "2026-09-29T00:00:00Z", 0);
+}

@@ -109,6 +109,48 @@ fn a_destination_that_lacks_a_source_does_not_count_as_one_that_has_the_backup()
     assert!(scattered[0].destinations.is_empty());
 }
 
+/// As after `repair snapshots` at one of two destinations.
+#[test]
+fn a_whole_copy_is_preferred_to_one_that_lacks_something() {
+    let media = |tags: &[&str]| {
+        let mut all = vec!["job:nightly", "run:abcd000000", "source:media"];
+        all.extend(tags);
+        vec![snapshot(20, &["/media"], &all)]
+    };
+    let check = |nas: &[&str], offsite: &[&str], best: &str, places: &str, state| {
+        let backups = group(vec![
+            ("nas".into(), media(nas)),
+            ("offsite".into(), media(offsite)),
+        ]);
+        let [backup] = &backups[..] else {
+            panic!("they are one backup: {backups:?}")
+        };
+        let source = &backup.sources[0];
+        assert_eq!(source.copies[0].destination, best);
+        assert_eq!(source.snapshot, source.snapshots[best]);
+        assert_eq!((backup.places().as_str(), backup.state), (places, state));
+    };
+    let repaired = &["state:incomplete", "repaired"];
+    check(&[], &[], "nas", "nas, offsite", State::Complete);
+    check(
+        repaired,
+        &[],
+        "offsite",
+        "offsite, nas (partial)",
+        State::Complete,
+    );
+    check(
+        &[],
+        repaired,
+        "nas",
+        "nas, offsite (partial)",
+        State::Complete,
+    );
+    // Nobody could read all of it.
+    let unread = &["state:incomplete"];
+    check(unread, unread, "nas", "nas, offsite", State::Incomplete);
+}
+
 #[test]
 fn a_snapshot_of_stock_restic_stands_for_itself() {
     let backups = nas_and_offsite();

@@ -1,0 +1,216 @@
+//! What comes back: every type, accounts, other names, and files that the stock programs read.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::common::mysql::{Family, Server};
+use crate::{fill, place};
+
+/// Two tables that change together, ever faster than a dump can read them one after the other.
+const TOGETHER: &str = "CREATE DATABASE bank; \
+    CREATE TABLE bank.a (id INT PRIMARY KEY, amount BIGINT, filler TEXT) ENGINE=InnoDB; \
+    CREATE TABLE bank.b (id INT PRIMARY KEY, amount BIGINT, filler TEXT) ENGINE=InnoDB; \
+    INSERT INTO bank.a SELECT seq, 100, REPEAT('x', 500) FROM (SELECT @n := @n + 1 AS seq FROM \
+      information_schema.COLLATION_CHARACTER_SET_APPLICABILITY p, information_schema.COLLATION_CHARACTER_SET_APPLICABILITY q, \
+      (SELECT @n := 0) n LIMIT 20000) s; \
+    INSERT INTO bank.b SELECT * FROM bank.a";
+
+fn everything_comes_back(family: &Family) {
+    let shop = family.start();
+    let other = family.start();
+    fill(&shop, "shop");
+    fill(&shop, "users");
+    shop.sql(TOGETHER);
+    let place = place(&shop, "", Some(&other));
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                shop.sql(
+                    "START TRANSACTION; UPDATE bank.b SET amount = amount + 1 WHERE id % 100 = 7; \
+                     UPDATE bank.a SET amount = amount - 1 WHERE id % 100 = 7; COMMIT",
+                );
+            }
+        });
+        place.ok(&["backup", "--note", "while it changes"]);
+        is_done.store(true, Ordering::Relaxed);
+    });
+    place.ok(&["restore", "latest", "--to", "other"]);
+    assert_eq!(other.content("shop"), shop.content("shop"));
+    assert_eq!(other.content("users"), shop.content("users"));
+    let sum = |table: &str| other.sql(&format!("SELECT SUM(amount), COUNT(*) FROM bank.{table}"));
+    let (a, b) = (sum("a"), sum("b"));
+    let parse = |text: &str| -> Vec<i64> {
+        text.split('\t')
+            .map(|part| part.parse().expect("a number"))
+            .collect()
+    };
+    let (a, b) = (parse(&a), parse(&b));
+    assert_eq!((a[1], b[1]), (20000, 20000));
+    assert_eq!(a[0] + b[0], 2 * 20000 * 100, "the dump is of one moment");
+    let hex =
+        "SELECT HEX(a_varchar), HEX(a_blob), a_decimal, a_date, a_json FROM shop.types ORDER BY id";
+    assert_eq!(other.sql(hex), shop.sql(hex));
+    assert_eq!(other.sql("SELECT COUNT(*) FROM shop.seen"), "1");
+    assert_eq!(other.sql("SELECT shop.twice(21)"), "42");
+}
+
+#[test]
+fn a_mariadb_of_every_type_comes_back_as_it_was_at_one_moment() {
+    everything_comes_back(&Family::mariadb());
+}
+
+#[test]
+fn a_mysql_of_every_type_comes_back_as_it_was_at_one_moment() {
+    if let Some(family) = Family::mysql("a MySQL of every type") {
+        everything_comes_back(&family);
+    }
+}
+
+#[test]
+fn the_stock_client_reads_what_a_restore_into_a_directory_writes() {
+    let shop = Family::mariadb().start();
+    fill(&shop, "shop");
+    shop.sql("CREATE DATABASE `a/b`; CREATE TABLE `a/b`.t (id INT PRIMARY KEY) ENGINE=InnoDB");
+    let place = place(&shop, "", None);
+    place.ok(&["backup"]);
+    place.ok(&["restore", "latest", "--target", "out"]);
+    assert!(place.path("out/shop/a%2Fb.sql").exists());
+    shop.sql("CREATE DATABASE again");
+    shop.run_file("again", &place.path("out/shop/shop.sql"));
+    assert_eq!(shop.content("again"), shop.content("shop"));
+}
+
+#[test]
+fn databases_are_chosen_by_pattern_and_the_servers_own_are_left_out() {
+    let shop = Family::mariadb().start();
+    shop.sql("CREATE DATABASE shop; CREATE DATABASE shop_test; CREATE DATABASE blog");
+    let place = place(
+        &shop,
+        ", databases = [\"shop*\", \"!*_test\"], users = false",
+        None,
+    );
+    place.ok(&["backup"]);
+    let files = place.ok(&["ls", "latest"]);
+    assert!(files.contains("shop.sql"), "{files}");
+    for absent in ["blog", "shop_test", "mysql.sql", "sys.sql", "users.sql"] {
+        assert!(!files.contains(absent), "{files}");
+    }
+}
+
+/// `prepare` is for both servers, `special` for the one that is backed up.
+fn accounts_come_back(family: &Family, prepare: &str, special: &str) {
+    let shop = family.start();
+    let other = family.start();
+    for server in [&shop, &other] {
+        server.sql(prepare);
+    }
+    shop.sql(&format!(
+        "CREATE DATABASE shop; CREATE ROLE seller; GRANT SELECT ON shop.* TO seller; \
+         CREATE USER 'clerk one'@'%' IDENTIFIED BY 'clerk''s'; GRANT seller TO 'clerk one'@'%'; \
+         GRANT INSERT ON shop.* TO 'clerk one'@'%'; {special}"
+    ));
+    other.sql("CREATE USER old@'%' IDENTIFIED BY 'kept'; GRANT USAGE ON *.* TO old@'%'");
+    shop.sql("CREATE USER old@'%' IDENTIFIED BY 'another'; GRANT ALL ON *.* TO old@'%'");
+    let place = place(&shop, "", Some(&other));
+    place.ok(&["backup"]);
+    place.ok(&["restore", "latest", "--to", "other"]);
+    let grants = |server: &Server, account: &str| server.sql(&format!("SHOW GRANTS FOR {account}"));
+    for account in ["'clerk one'@'%'", "seller", "keyed@'%'"] {
+        assert_eq!(grants(&other, account), grants(&shop, account), "{account}");
+    }
+    for account in ["'clerk one'@'%'", "keyed@'%'"] {
+        let create = format!("SHOW CREATE USER {account}");
+        assert_eq!(other.sql(&create), shop.sql(&create));
+    }
+    // Who was there is left as they were.
+    assert!(!grants(&other, "old@'%'").contains("ALL PRIVILEGES"));
+}
+
+#[test]
+fn accounts_and_roles_of_mariadb_come_back_and_those_that_exist_are_left_alone() {
+    accounts_come_back(
+        &Family::mariadb(),
+        "INSTALL SONAME 'auth_ed25519'",
+        "CREATE USER keyed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('k'); GRANT SELECT ON *.* TO keyed@'%'; \
+         SET DEFAULT ROLE seller FOR 'clerk one'@'%'",
+    );
+}
+
+#[test]
+fn accounts_and_roles_of_mysql_come_back_and_those_that_exist_are_left_alone() {
+    if let Some(family) = Family::mysql("accounts of MySQL") {
+        let special = "CREATE USER keyed@'%' IDENTIFIED BY 'k'; ALTER USER 'clerk one'@'%' DEFAULT ROLE seller";
+        accounts_come_back(&family, "SELECT 1", special);
+    }
+}
+
+#[test]
+fn a_database_that_exists_is_not_touched_unless_that_is_asked_for() {
+    let family = Family::mariadb();
+    let (shop, other) = (family.start(), family.start());
+    fill(&shop, "shop");
+    let place = place(&shop, "", Some(&other));
+    place.ok(&["backup"]);
+    other.sql("CREATE DATABASE shop; CREATE TABLE shop.mine (id INT)");
+
+    let refused = place.run(&["restore", "latest", "--to", "other"]);
+    assert_eq!(refused.exit, 1, "{}", refused.stderr);
+    assert!(
+        refused
+            .stderr
+            .contains("database shop exists, and is not empty"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(other.sql("SHOW TABLES FROM shop"), "mine");
+
+    place.ok(&["restore", "latest", "--to", "other", "--keep-existing"]);
+    assert_eq!(other.sql("SHOW TABLES FROM shop"), "mine");
+
+    place.ok(&[
+        "restore",
+        "latest",
+        "--to",
+        "other",
+        "--option",
+        "rename.shop=shop_2",
+    ]);
+    assert_eq!(other.content("shop_2"), shop.content("shop"));
+    assert_eq!(other.sql("SHOW TABLES FROM shop"), "mine");
+
+    place.ok(&["restore", "latest", "--to", "other", "--overwrite"]);
+    assert_eq!(other.content("shop"), shop.content("shop"));
+}
+
+#[test]
+fn a_server_that_is_configured_for_reading_is_not_written_to() {
+    let shop = Family::mariadb().start();
+    fill(&shop, "shop");
+    let place = place(&shop, "", None);
+    place.ok(&["backup"]);
+    let refused = place.run(&["restore", "latest", "--to", "shop", "--overwrite"]);
+    assert_eq!(refused.exit, 1);
+    assert!(
+        refused.stderr.contains("writable = true"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_check_tells_what_the_server_is_and_what_a_backup_would_hold() {
+    let shop = Family::mariadb().start();
+    fill(&shop, "shop");
+    shop.sql("CREATE TABLE shop.plain (id INT) ENGINE=MyISAM");
+    let place = place(&shop, "", None);
+    let shown = place.ok(&["source", "check", "shop"]);
+    for part in [
+        "MariaDB 10",
+        "database shop",
+        "ROW",
+        "log.0",
+        "shop.plain (MyISAM)",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}

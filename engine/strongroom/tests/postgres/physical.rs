@@ -1,0 +1,403 @@
+//! The whole cluster with its log: any backup of a series comes back alone, at any moment that it reaches.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::common::{Place, files};
+use crate::server::{PASSWORD, Server, bin};
+use crate::{assert_same, backups, configuration, filled, place, source};
+
+const PHYSICAL: &str = r#"method = "physical""#;
+
+/// A place where the cluster is backed up as a whole. The servers' user may look into it.
+fn physical_place(server: &Server) -> Place {
+    let place = place(PHYSICAL, server);
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o711)).expect("mode");
+    place
+}
+
+/// Restores into a new directory, and starts a server there.
+fn restored(place: &Place, server: &Server, backup: &str, name: &str, more: &[&str]) -> Server {
+    Server::start_on(&restored_files(place, server, backup, name, more))
+}
+
+fn restored_files(
+    place: &Place,
+    server: &Server,
+    backup: &str,
+    name: &str,
+    more: &[&str],
+) -> PathBuf {
+    let config = format!(r#"{PHYSICAL}, restore_directory = "$DIR/{name}""#);
+    place.configure(&configuration(
+        PHYSICAL,
+        &source("new", &config, server),
+        server,
+    ));
+    let mut args = vec!["restore", backup, "--to", "new"];
+    args.extend(more);
+    let told = place.ok(&args);
+    assert!(told.contains("chown -R postgres"), "{told}");
+    place.path(name)
+}
+
+fn id(backup: &serde_json::Value) -> &str {
+    backup["id"].as_str().expect("an id")
+}
+
+#[test]
+fn a_cluster_comes_back_from_its_files_alone() {
+    let server = filled();
+    // Of an unlogged table nothing comes back but its definition.
+    server.sql("shop", "TRUNCATE shop.cache");
+    let spot = server.data().with_file_name("spot");
+    server.sql(
+        "postgres",
+        &format!("COPY (SELECT 1) TO PROGRAM 'mkdir {}'", spot.display()),
+    );
+    server.sql(
+        "postgres",
+        &format!("CREATE TABLESPACE spot LOCATION '{}'", spot.display()),
+    );
+    server.sql(
+        "shop",
+        "CREATE TABLE apart TABLESPACE spot AS SELECT n FROM generate_series(1, 1000) n",
+    );
+    let place = physical_place(&server);
+    let backup = place.json(&["backup"]);
+    assert_eq!(
+        (&backup["kind"], &backup["state"]),
+        (&"full".into(), &"complete".into()),
+        "{backup}"
+    );
+    let (dump, apart) = (server.dump("shop"), "SELECT sum(n) FROM shop.apart");
+
+    let data = restored_files(&place, &server, "latest", "restored", &[]);
+    // PostgreSQL's own judge, before a server has touched anything.
+    let verified = Command::new(bin("pg_verifybackup"))
+        .arg(&data)
+        .output()
+        .expect("it starts");
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
+    let new = Server::start_on(&data);
+    assert_same(&new.dump("shop"), &dump);
+    assert_eq!(new.sql("shop", apart), server.sql("shop", apart));
+    assert_eq!(
+        new.sql(
+            "postgres",
+            "SELECT count(*) FROM pg_stat_database WHERE checksum_failures > 0"
+        ),
+        "0"
+    );
+
+    place.fails(&["restore", "latest", "--to", "new"], 1, "is not empty");
+}
+
+#[test]
+fn every_backup_of_a_series_comes_back_alone_after_the_others_are_gone() {
+    let server = Server::start();
+    server.sql("postgres", "CREATE TABLE t (n int)");
+    let place = physical_place(&server);
+    let mut made = Vec::new();
+    for round in 0..4 {
+        server.sql(
+            "postgres",
+            &format!("INSERT INTO t SELECT {round} FROM generate_series(1, 50000)"),
+        );
+        made.push(place.json(&["backup"]));
+    }
+    let kinds: Vec<_> = made
+        .iter()
+        .map(|it| it["kind"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(kinds, ["full", "incremental", "incremental", "incremental"]);
+    let new_bytes = |at: usize| {
+        made[at]["sources"][0]["new_bytes"]
+            .as_u64()
+            .expect("a figure")
+    };
+    assert!(
+        new_bytes(1) < new_bytes(0),
+        "{} {}",
+        new_bytes(1),
+        new_bytes(0)
+    );
+
+    for at in [0, 1, 3] {
+        place.ok(&["forget", "--backup", id(&made[at]), "--force"]);
+    }
+    place.ok(&["prune"]);
+    place.ok(&["check", "--read-data"]);
+    assert_eq!(backups(&place), 1);
+    let new = restored(&place, &server, "latest", "restored", &[]);
+    assert_eq!(
+        new.sql("postgres", "SELECT count(*), max(n) FROM t"),
+        "150000|2"
+    );
+}
+
+#[test]
+fn a_restore_comes_back_to_the_moment_before_the_mistake() {
+    let server = filled();
+    let place = physical_place(&server);
+    place.ok(&["backup"]);
+    server.sql("shop", "CREATE TABLE orders_2026 AS SELECT 1 AS a");
+    place.ok(&["backup"]);
+    server.sql("shop", "INSERT INTO orders_2026 VALUES (2)");
+    sleep(Duration::from_millis(50));
+    let before = server.sql(
+        "shop",
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    );
+    let lsn = server.sql("shop", "SELECT pg_current_wal_insert_lsn()");
+    sleep(Duration::from_millis(50));
+    server.sql("shop", "DROP TABLE orders_2026");
+    let last = place.json(&["backup"]);
+    assert_eq!(last["kind"], "incremental", "{last}");
+
+    let rows = "SELECT string_agg(a::text, ' ' ORDER BY a) FROM shop.orders_2026";
+    let at_time = restored(&place, &server, "latest", "time", &["--until", &before]);
+    assert_eq!(at_time.sql("shop", rows), "1 2");
+    let option = format!("until_lsn={lsn}");
+    let at_lsn = restored(&place, &server, "latest", "lsn", &["--option", &option]);
+    assert_eq!(at_lsn.sql("shop", rows), "1 2");
+    let at_end = restored(&place, &server, "latest", "end", &[]);
+    assert!(at_end.try_sql("shop", rows).is_err());
+    // Ready for work, on a history of its own.
+    assert_eq!(at_time.sql("shop", "INSERT INTO shop.orders_2026 VALUES (3); SELECT timeline_id FROM pg_control_checkpoint()"), "2");
+
+    for out_of_reach in ["2001-01-01T00:00:00Z", "2101-01-01T00:00:00Z"] {
+        let config = format!(r#"{PHYSICAL}, restore_directory = "$DIR/never""#);
+        place.configure(&configuration(
+            PHYSICAL,
+            &source("new", &config, &server),
+            &server,
+        ));
+        place.fails(
+            &["restore", "latest", "--to", "new", "--until", out_of_reach],
+            1,
+            "the backup does not reach",
+        );
+        assert!(files(&place.path("never")).is_empty());
+    }
+}
+
+#[test]
+fn a_moment_shortly_before_the_last_backup_is_reached_on_a_quiet_server() {
+    let server = Server::start();
+    let place = physical_place(&server);
+    place.ok(&["backup"]);
+    server.sql("postgres", "CREATE TABLE t AS SELECT 1 AS a");
+    let now = server.sql(
+        "postgres",
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    );
+    place.ok(&["backup"]);
+    let new = restored(&place, &server, "latest", "restored", &["--until", &now]);
+    assert_eq!(new.sql("postgres", "SELECT a FROM t"), "1");
+}
+
+#[test]
+fn a_cluster_that_is_written_to_comes_back_whole() {
+    let server = Server::start();
+    let pgbench = |args: &[&str]| {
+        let mut command = server.client("pgbench");
+        command
+            .args(args)
+            .args(["-q", "postgres"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    };
+    assert!(
+        pgbench(&["-i", "-s", "3"])
+            .status()
+            .expect("pgbench starts")
+            .success()
+    );
+    let place = physical_place(&server);
+    let mut load = server
+        .client("pgbench")
+        .args(["-c", "2", "-T", "60", "postgres"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("pgbench starts");
+    for _ in 0..3 {
+        sleep(Duration::from_millis(300));
+        place.ok(&["backup"]);
+    }
+    let _ = load.kill();
+    let _ = load.wait();
+    let new = restored(&place, &server, "latest", "restored", &[]);
+    // What pgbench keeps true in every transaction.
+    let sums = "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history), \
+        (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history), \
+        (SELECT count(*) > 0 FROM pgbench_history)";
+    assert_eq!(new.sql("postgres", sums), "t|t|t");
+    let amcheck = new
+        .client("pg_amcheck")
+        .args(["--install-missing", "--heapallindexed", "postgres"])
+        .output()
+        .expect("it starts");
+    assert!(
+        amcheck.status.success(),
+        "{}",
+        String::from_utf8_lossy(&amcheck.stdout)
+    );
+}
+
+#[test]
+fn log_that_is_gone_makes_the_next_backup_a_full_one_that_says_why() {
+    let server = Server::start();
+    let place = physical_place(&server);
+    place.ok(&["backup"]);
+    server.sql("postgres", "SELECT pg_drop_replication_slot('strongroom')");
+    for _ in 0..3 {
+        server.sql("postgres", "CREATE TABLE t AS SELECT repeat('x', 1000) FROM generate_series(1, 20000); DROP TABLE t; SELECT pg_switch_wal()");
+        server.sql("postgres", "CHECKPOINT");
+    }
+    server.sql("postgres", "CHECKPOINT");
+    place.fails(
+        &["backup"],
+        0,
+        "a full backup is made: the server no longer has its log",
+    );
+    let list = place.json(&["list"]);
+    let kinds: Vec<_> = list
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| it["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["full", "full"]);
+    let told = place.json(&["source", "check", "db"]);
+    assert!(
+        told["attributes"]["slot"]
+            .as_str()
+            .is_some_and(|it| it.contains("keeps")),
+        "{told}"
+    );
+    assert_eq!(place.json(&["backup"])["kind"], "incremental");
+}
+
+#[test]
+fn another_timeline_or_cluster_is_begun_afresh() {
+    let (server, other) = (Server::start(), Server::start());
+    let place = physical_place(&server);
+    place.ok(&["backup"]);
+    place.configure(&configuration(PHYSICAL, "", &other));
+    place.fails(&["backup"], 0, "the backup before is of another cluster");
+}
+
+#[test]
+fn a_page_that_is_damaged_on_the_servers_disk_fails_the_backup() {
+    let mut server = Server::start();
+    server.sql(
+        "postgres",
+        "CREATE TABLE t AS SELECT n FROM generate_series(1, 10000) n",
+    );
+    let file = server.sql("postgres", "SELECT pg_relation_filepath('t')");
+    let place = physical_place(&server);
+    server.stop();
+    let path = server.data().join(file);
+    let table = fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .expect("the table");
+    table.write_all_at(b"damage", 8192 + 4000).expect("written");
+    server.restart();
+    place.fails(&["backup"], 1, "checksum");
+    assert_eq!(backups(&place), 0);
+}
+
+#[test]
+fn a_killed_server_or_engine_leaves_no_backup_and_the_next_run_is_fine() {
+    let mut server = filled();
+    let place = physical_place(&server);
+    for round in 0..6_u64 {
+        let before = backups(&place);
+        let mut engine = place
+            .command(&["backup"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // Late enough to have begun, early enough not to have ended.
+        wait_for_walsender(&server);
+        sleep(Duration::from_millis(round * 30));
+        match round % 2 {
+            0 => server.kill(),
+            _ => engine.kill().expect("it is ours"),
+        }
+        let ended = place.ended(engine.wait_with_output().expect("it ends"));
+        if round % 2 == 0 {
+            server.restart();
+        }
+        // Whatever was killed may just have come to its end: then there is a backup, and otherwise none. An engine that was killed cannot tell.
+        let made = backups(&place) - before;
+        let is_told = ended.exit == -1 || made == usize::from(ended.exit == 0);
+        assert!(is_told, "round {round}: {made} made: {}", ended.stderr);
+    }
+    place.ok(&["backup", "--full"]);
+    place.ok(&["check", "--read-data"]);
+    let dump = server.dump("shop");
+    let new = restored(&place, &server, "latest", "restored", &[]);
+    assert_same(&new.dump("shop"), &dump);
+}
+
+#[test]
+fn a_role_that_may_not_replicate_is_told_what_it_needs() {
+    let server = Server::start();
+    server.sql("postgres", "CREATE ROLE backup LOGIN PASSWORD 'b'");
+    let place = physical_place(&server);
+    place.configure(&configuration(
+        &format!(r#"{PHYSICAL}, user = "backup""#),
+        "",
+        &server,
+    ));
+    place.write("pg.key", "b");
+    place.fails(
+        &["source", "check", "db"],
+        1,
+        "ALTER ROLE \"backup\" REPLICATION",
+    );
+
+    server.sql(
+        "postgres",
+        "ALTER ROLE backup REPLICATION; GRANT EXECUTE ON FUNCTION pg_switch_wal() TO backup",
+    );
+    let told = place.json(&["source", "check", "db"]);
+    assert_eq!(told["attributes"]["replication"], "allowed", "{told}");
+    assert!(
+        told["attributes"]["page checksums"]
+            .as_str()
+            .is_some_and(|it| it.starts_with("on")),
+        "{told}"
+    );
+    place.ok(&["backup"]);
+    assert_eq!(place.json(&["backup"])["kind"], "incremental");
+    place.write("pg.key", PASSWORD);
+}
+
+fn wait_for_walsender(server: &Server) {
+    for _ in 0..600 {
+        let found = server.try_sql(
+            "postgres",
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'",
+        );
+        if found.is_ok_and(|count| count != "0") {
+            return;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    panic!("no backup begins");
+}
