@@ -3,6 +3,7 @@
 //! In: options. Out: a table on standard output; a picture and JSON in `bench` under the target folder; progress on standard error.
 
 mod change;
+mod database;
 mod dataset;
 mod dump;
 mod folder;
@@ -25,6 +26,7 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::packages;
 use crate::workspace::{Workspace, say};
+use database::Which;
 use dataset::{Content, Dataset};
 use peers::Tool;
 use place::Place;
@@ -49,18 +51,18 @@ struct Options {
 const LARGE: f64 = 4.0;
 
 /// Every benchmark.
-const NAMES: &str = "volume, many, large, dump, index, sandbox, stages";
+const NAMES: &str = "volume, many, large, dump, postgres, mysql, index, sandbox, stages";
 
 /// Runs the benchmark that `arguments` name, or all.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let missing = || Error::new("a benchmark is missing").hint(format!("one of {NAMES}, or all"));
     let (name, rest) = arguments.split_first().ok_or_else(missing)?;
     let options = Options::parse(rest)?;
-    if name == "all" && options.json.is_some() {
-        return Err(
-            Error::new("--json names one file, and `all` has many results")
-                .hint("they are in target/bench, a file for each benchmark"),
-        );
+    if matches!(name.as_str(), "all" | "postgres") && options.json.is_some() {
+        let error = Error::new(format!(
+            "--json names one file, and `{name}` has several results"
+        ));
+        return Err(error.hint("they are in target/bench, a file for each"));
     }
     if options.install_peers {
         packages::install_peers(workspace)?;
@@ -74,6 +76,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 }
 
 fn measure(workspace: &Workspace, name: &str, options: &Options) -> Result<()> {
+    let several = match name {
+        "postgres" => Some(Which::Postgres),
+        "mysql" => Some(Which::Mysql),
+        _ => None,
+    };
+    if let Some(which) = several {
+        let results = database::run(workspace, options, which)?;
+        return results
+            .iter()
+            .try_for_each(|results| publish(workspace, options, results));
+    }
     let results = match name {
         "volume" => folder(workspace, options, Content::Volume, "volume")?,
         "large" => folder(workspace, &options.times(LARGE), Content::Volume, "large")?,
@@ -147,6 +160,7 @@ fn folder(
         ratio,
         figures: folder::figures(),
         tools: measured?,
+        notes: Vec::new(),
     })
 }
 
@@ -201,10 +215,11 @@ fn publish(workspace: &Workspace, options: &Options, results: &Results) -> Resul
     if options.record {
         record::record(workspace.root(), results, &svg)?;
     }
-    let table = results.table();
+    let notes: String = results.notes.iter().map(|it| format!("{it}\n")).collect();
     println!(
-        "{}\n\n{table}\nPlot: {}\n",
+        "{}\n\n{}{notes}\nPlot: {}\n",
         results.about.join("\n"),
+        results.table(),
         picture.display()
     );
     Ok(())

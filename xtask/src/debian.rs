@@ -117,6 +117,31 @@ impl Suite {
         Ok(())
     }
 
+    /// Downloads packages with all that they need, down to the C library, and unpacks their files into `into`.
+    pub(crate) fn unpack_with_dependencies(&self, packages: &[&str], into: &Path) -> Result<()> {
+        make_folder(into)?;
+        process::output(self.apt("apt-get").arg("clean"))?;
+        let mut download = self.apt("apt-get");
+        download
+            .args(["install", "-y", "-qq", "--download-only"])
+            .arg("--no-install-recommends")
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        process::output(&mut download)?;
+        let archives = self.folder.join("cache/archives");
+        let files = fs::read_dir(&archives).map_err(|e| Error::io("cannot read", &archives, &e))?;
+        for archive in files.filter_map(|entry| Some(entry.ok()?.path())) {
+            if archive
+                .extension()
+                .is_some_and(|extension| extension == "deb")
+            {
+                process::output(Command::new("dpkg").arg("-x").arg(&archive).arg(into))?;
+            }
+        }
+        process::output(self.apt("apt-get").arg("clean"))?;
+        Ok(())
+    }
+
     fn apt(&self, program: &str) -> Command {
         let mut apt = Command::new(program);
         let mut set = |key: &str, value: String| {

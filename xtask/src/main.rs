@@ -31,6 +31,8 @@ cargo xtask bench NAME [OPTION…]  measures strongroom beside its peers; NAME i
   many                           300,000 small files
   large                          a folder of about 12 GB, strongroom alone: whether its memory stays bounded
   dump                           a stream of 2 GB into one file, twice, 1 % of it changed
+  postgres                       a PostgreSQL server of 2 GB: dumps and physical backups beside pg_dump, pg_basebackup, zstd, restic
+  mysql                          a MariaDB server of 2 GB: dumps and the log beside mariadb-dump, zstd, restic
   index                          a repository of 5 million blobs: time, memory, look-ups
   sandbox                        the engine with and without plugins
   stages                         what each stage of a backup costs by itself
@@ -38,12 +40,12 @@ cargo xtask bench NAME [OPTION…]  measures strongroom beside its peers; NAME i
   --rounds N                     how often everything is measured (3)
   --dir DIR                      where data and repositories are put (target/bench, and memory where there is room)
   --tools A,B                    of strongroom, restic, rustic, borg; all that are there if not given
-  --json FILE                    writes the figures there, too; not with all
+  --json FILE                    writes the figures there, too; not with all and postgres
   --record                       shows them in docs/performance.md
   --install-peers                installs rustic (from crates.io) and borg (Debian) first
-cargo xtask soak [OPTION…]       random operations, ours and restic's, with kills in between, on one repository; then all is verified
-  --minutes N                    how long (10)
-  --operations N                 how many, if the time is not over before
+cargo xtask soak [OPTION…]       random operations, ours and restic's, with kills in between, on two repositories; then all is verified
+  --operations N                 how many (1000)
+  --minutes N                    how long, however many these are; it says where they are fewer
   --seed N                       the same operations again
   --keep                         leaves everything there
 ";

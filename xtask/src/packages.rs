@@ -3,6 +3,9 @@
 //! In: what is installed. Out: their paths. Debian's packages are installed where we are root; otherwise the error names the packages. The newest
 //! restic comes from Debian's sid without being installed, and is optional: a machine that cannot have it is told so.
 
+mod mysql;
+mod postgres;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +52,8 @@ pub(crate) struct Restic {
 pub(crate) struct Programs {
     /// At least one, oldest first.
     pub(crate) restic: Vec<Restic>,
+    /// The folder of a MySQL, which Debian's own release does not have.
+    pub(crate) mysql: Option<PathBuf>,
     /// What could not be had, by name and with the reason.
     pub(crate) missing: Vec<String>,
 }
@@ -56,11 +61,34 @@ pub(crate) struct Programs {
 /// Finds or installs what tests need.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<Programs> {
     install_missing(&FOR_TESTS)?;
-    let (restic, missing) = restics(workspace);
+    mysql::install()?;
+    postgres::install()?;
+    let (restic, no_restic) = restics(workspace);
+    let mysql = mysql::mysql(workspace);
+    let no_mysql = mysql
+        .as_ref()
+        .err()
+        .map(|error| format!("MySQL: {}", error.to_string().replace('\n', "; ")));
     Ok(Programs {
         restic,
-        missing: missing.into_iter().collect(),
+        mysql: mysql.ok(),
+        missing: no_restic.into_iter().chain(no_mysql).collect(),
     })
+}
+
+/// Finds or installs a PostgreSQL server.
+pub(crate) fn install_postgres() -> Result<()> {
+    postgres::install()
+}
+
+/// The folder with the programs of the newest PostgreSQL server.
+pub(crate) fn postgres_folder() -> Option<PathBuf> {
+    postgres::folder()
+}
+
+/// Finds or installs a MariaDB server.
+pub(crate) fn install_mariadb() -> Result<()> {
+    mysql::install()
 }
 
 /// Installs the packages of those programs that are not in `PATH`, as root; otherwise the error names them.
@@ -70,9 +98,14 @@ pub(crate) fn install_missing(needs: &[Need]) -> Result<()> {
         .filter(|(program, _)| process::find(program, &[]).is_none())
         .map(|(_, package)| *package)
         .collect();
-    if missing.is_empty() {
-        return Ok(());
+    match missing.is_empty() {
+        true => Ok(()),
+        false => install(&missing),
     }
+}
+
+/// Installs packages, as root; otherwise the error names them.
+fn install(missing: &[&str]) -> Result<()> {
     let names = missing.join(" ");
     let needed = Error::new(format!(
         "these programs are needed and not installed: {names}"
@@ -88,7 +121,7 @@ pub(crate) fn install_missing(needs: &[Need]) -> Result<()> {
     let install = || {
         let mut apt = Command::new("apt-get");
         apt.args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(&missing)
+            .args(missing)
             .env("DEBIAN_FRONTEND", "noninteractive");
         process::output(&mut apt)
     };

@@ -85,7 +85,7 @@ impl Words {
     }
 
     /// A word; the first is a thousand times as frequent as the thousandth (Zipf's law).
-    fn word(&self, random: &mut Random) -> &str {
+    pub(crate) fn word(&self, random: &mut Random) -> &str {
         let rank = (self.0.len() as f64).powf(random.fraction()) as usize - 1;
         self.0.get(rank).map_or("the", String::as_str)
     }
@@ -152,7 +152,7 @@ impl Words {
     }
 }
 
-fn pick<'a>(from: &[&'a str], random: &mut Random) -> &'a str {
+pub(crate) fn pick<'a>(from: &[&'a str], random: &mut Random) -> &'a str {
     from.get(random.below(from.len() as u64) as usize)
         .copied()
         .unwrap_or_default()

@@ -2,7 +2,8 @@
 //!
 //! In: arguments for `cargo test`. Out: its output, what had to be skipped, and as the last line `N passed, N failed, N skipped`.
 //!
-//! Tests find programs through the environment: `STRONGROOM_TEST_RESTIC` holds the paths of every restic, separated by `:`, oldest first. A test
+//! Tests find programs through the environment: `STRONGROOM_TEST_RESTIC` holds the paths of every restic, separated by `:`, oldest first;
+//! `STRONGROOM_TEST_MYSQL` the folder of an unpacked MySQL. A test
 //! that cannot do an optional part of its work here appends a line with its name and the reason to the file `STRONGROOM_TEST_SKIPPED`.
 
 use std::collections::BTreeSet;
@@ -44,6 +45,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCod
             .args(arguments)
             .env("STRONGROOM_TEST_RESTIC", &restic)
             .env("STRONGROOM_TEST_SKIPPED", &skipped_file);
+        if let Some(mysql) = &programs.mysql {
+            cargo.env("STRONGROOM_TEST_MYSQL", mysql);
+        }
         say("cargo test, of the workspace");
         if !test(&mut cargo, &mut total)? {
             failed.push("the workspace");

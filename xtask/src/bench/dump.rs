@@ -63,6 +63,7 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<Results> {
         ratio: "of the best peer",
         figures: figures(),
         tools: measured?,
+        notes: Vec::new(),
     })
 }
 

@@ -48,6 +48,7 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<Results> {
         ratio: "of the best peer",
         figures: figures(),
         tools: measured,
+        notes: Vec::new(),
     })
 }
 

@@ -82,6 +82,7 @@ fn chart(
         "s" => "seconds",
         "s/GB" => "processor seconds a GB",
         "B" => "bytes",
+        "%" => "% of the first",
         other => other,
     };
     text(svg, (left, top + 12.0), "font-weight=\"600\"", title);
@@ -182,6 +183,7 @@ mod tests {
             ratio: "",
             figures: vec![figure(Some("first")), figure(None), figure(Some("last"))],
             tools: vec![rounds("strongroom", true), rounds("a & b", false)],
+            notes: Vec::new(),
         });
         for (text, times) in [
             (format!("fill=\"{OURS}\""), 2),

@@ -15,12 +15,17 @@ use crate::workspace::say;
 pub(super) fn record(root: &Path, results: &Results, svg: &str) -> Result<()> {
     let page = root.join("docs/performance.md");
     let text = fs::read_to_string(&page).map_err(|e| Error::io("cannot read", &page, &e))?;
+    let notes: Vec<String> = results.notes.iter().map(|it| format!("- {it}\n")).collect();
     let block = format!(
-        "![{}](bench-{}.svg)\n\n{}\n\n```\n{}```\n",
+        "![{}](bench-{}.svg)\n\n{}\n\n```\n{}```\n{}",
         results.title,
         results.name,
         results.about.join("\n"),
-        results.table()
+        results.table(),
+        match notes.is_empty() {
+            true => String::new(),
+            false => format!("\n{}", notes.concat()),
+        }
     );
     let text = replaced(&text, results.name, &block)
         .ok_or_else(|| Error::new(format!("{} has no marks", page.display())))

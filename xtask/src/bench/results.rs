@@ -13,7 +13,7 @@ pub(crate) struct Figure {
     pub(crate) key: String,
     /// The column's head.
     pub(crate) title: String,
-    /// `s`, `MB`, `s/GB` or `B`.
+    /// `s`, `MB`, `%`, `s/GB` or `B`.
     pub(crate) unit: &'static str,
     /// What it is called in the picture, where it is drawn.
     pub(crate) chart: Option<&'static str>,
@@ -35,12 +35,13 @@ impl Figure {
         }
     }
 
-    /// The value as it is printed, without its unit.
+    /// The value as it is printed, without its unit. What was not measured is no number.
     pub(crate) fn text(&self, value: f64) -> String {
         match self.unit {
+            _ if value.is_nan() => "-".into(),
             "s/GB" => format!("{value:.3}"),
             "s" if value < 9.95 => format!("{value:.2}"),
-            "s" | "B" => format!("{value:.1}"),
+            "s" | "B" | "%" => format!("{value:.1}"),
             _ => format!("{value:.0}"),
         }
     }
@@ -81,6 +82,8 @@ pub(crate) struct Results {
     pub(crate) ratio: &'static str,
     pub(crate) figures: Vec<Figure>,
     pub(crate) tools: Vec<Rounds>,
+    /// What there is to say about the table: a line each.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Results {
@@ -111,7 +114,8 @@ impl Results {
         let best = peers
             .map(|rounds| rounds.median(figure))
             .min_by(f64::total_cmp)?;
-        Some(ours.median(figure) / best)
+        let ratio = ours.median(figure) / best;
+        ratio.is_finite().then_some(ratio)
     }
 
     /// Everything as JSON: the machine, what was measured, and every round of every tool.
@@ -133,7 +137,7 @@ impl Results {
                 .figures
                 .iter()
                 .enumerate()
-                .map(|(index, figure)| format!("{}: {:.4}", quoted(&figure.key), value(index)))
+                .map(|(index, figure)| format!("{}: {}", quoted(&figure.key), number(value(index))))
                 .collect();
             format!("{{{}}}", fields.join(", "))
         };
@@ -198,6 +202,14 @@ pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     text
 }
 
+/// A JSON number, or none.
+fn number(value: f64) -> String {
+    match value.is_finite() {
+        true => format!("{value:.4}"),
+        false => "null".into(),
+    }
+}
+
 /// A JSON string.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -238,6 +250,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_measured_is_no_number() {
+        let figure = Figure::new("plugin_megabytes", "plugin", "MB", None);
+        assert_eq!(figure.text(f64::NAN), "-");
+        assert_eq!(number(f64::NAN), "null");
+        assert_eq!(number(1.5), "1.5000");
+    }
+
+    #[test]
     fn ours_is_compared_with_the_best_peer() {
         let rounds = |tool: &str, is_ours, value| Rounds {
             tool: tool.into(),
@@ -255,6 +275,7 @@ mod tests {
                 rounds("slow", false, 8.0),
                 rounds("fast", false, 2.0),
             ],
+            notes: Vec::new(),
         };
         assert_eq!(results.of_the_best_peer(0), Some(0.5));
         let table = results.table();

@@ -89,6 +89,7 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<Results> {
             })
             .into(),
         tools: tools.into(),
+        notes: Vec::new(),
     })
 }
 

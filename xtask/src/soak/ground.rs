@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::claim::KEPT_BY_RETENTION;
 use super::data;
+use super::listing::{self, Listed};
 use crate::compare;
 use crate::error::{Error, Result};
 use crate::packages::Restic;
@@ -35,7 +37,7 @@ password = { file = "FOLDER/password" }
 [jobs.soak]
 sources = ["data"]
 destinations = ["first"]
-on_demand_retention = { last = 4 }
+on_demand_retention = { last = KEPT }
 "#;
 
 /// The two repositories.
@@ -48,17 +50,6 @@ pub(super) struct Ground {
     restics: Vec<Restic>,
     words: Words,
     states: Cell<u64>,
-}
-
-/// A backup that is in a repository.
-#[derive(Debug, PartialEq)]
-struct Kept {
-    /// The snapshot's id.
-    id: String,
-    /// What our program calls it: its run, where it was ours that made it.
-    backup: String,
-    /// The number of the state of the data that it holds.
-    state: u64,
 }
 
 impl Ground {
@@ -80,7 +71,9 @@ impl Ground {
             words: Words::new(),
             states: Cell::new(0),
         };
-        let configuration = CONFIGURATION.replace("FOLDER", &ground.folder.to_string_lossy());
+        let configuration = CONFIGURATION
+            .replace("FOLDER", &ground.folder.to_string_lossy())
+            .replace("KEPT", &KEPT_BY_RETENTION.to_string());
         ground.write("strongroom.toml", &configuration)?;
         ground.write("password", PASSWORD)?;
         process::output(ground.strongroom().arg("init"))?;
@@ -143,23 +136,33 @@ impl Ground {
     }
 
     /// The snapshots of both repositories, by the names of their files.
-    pub(super) fn snapshot_files(&self) -> Result<BTreeSet<String>> {
+    pub(super) fn snapshot_files(&self) -> Result<BTreeSet<PathBuf>> {
         let mut found = BTreeSet::new();
         for repository in REPOSITORIES {
-            let folder = self.folder.join(repository).join("snapshots");
-            match fs::read_dir(&folder) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                entries => {
-                    let entries =
-                        entries.map_err(|error| Error::io("cannot read", &folder, &error))?;
-                    let names = entries.flatten().map(|entry| entry.file_name());
-                    found.extend(
-                        names.map(|name| format!("{repository}/{}", name.to_string_lossy())),
-                    );
-                }
-            }
+            found.extend(self.objects(repository, "snapshots")?);
         }
         Ok(found)
+    }
+
+    /// The files in a folder of a repository.
+    pub(super) fn objects(&self, repository: &str, kind: &str) -> Result<BTreeSet<PathBuf>> {
+        let folder = self.folder.join(repository).join(kind);
+        match fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(Error::io("cannot read", &folder, &error)),
+            Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        }
+    }
+
+    /// The snapshots of a repository as restic lists them, oldest first.
+    pub(super) fn listed(&self, repository: &str) -> Result<Vec<Listed>> {
+        // Always the same restic: which one an operation takes must not depend on how often something was looked at.
+        let mut restic = self.restic(repository, &mut Random::new(0));
+        listing::snapshots(&process::output(restic.args([
+            "--no-lock",
+            "snapshots",
+            "--json",
+        ]))?)
     }
 
     /// Reads every byte with restic, and restores and compares backups, with both programs: all of them, or so many of each repository. Out comes
@@ -173,11 +176,7 @@ impl Ground {
                 self.restic(repository, random)
                     .args(["check", "--read-data"]),
             )?;
-            let listing = process::output(
-                self.restic(repository, random)
-                    .args(["snapshots", "--json"]),
-            )?;
-            let mut kept = kept(&listing)?;
+            let mut kept = self.listed(repository)?;
             states.extend(kept.iter().map(|kept| kept.state));
             while kept.len() > most.unwrap_or(usize::MAX) {
                 kept.swap_remove(random.below(kept.len() as u64) as usize);
@@ -196,7 +195,7 @@ impl Ground {
         Ok(verified)
     }
 
-    fn restore(&self, repository: &str, kept: &Kept, random: &mut Random) -> Result<()> {
+    fn restore(&self, repository: &str, kept: &Listed, random: &mut Random) -> Result<()> {
         let target = self.folder.join("restored");
         let mut ours = self.strongroom();
         ours.args(["restore", &kept.backup, "--from", repository, "--target"]);
@@ -214,60 +213,11 @@ impl Ground {
     }
 }
 
-/// The snapshots in what `restic snapshots --json` prints. Whoever made one marked it with the number of a state.
-fn kept(listing: &str) -> Result<Vec<Kept>> {
-    let up_to = |text: &str, is_part: fn(char) -> bool| -> String {
-        text.chars().take_while(|c| is_part(*c)).collect()
-    };
-    let parts: Vec<&str> = listing.split("\"short_id\"").collect();
-    let snapshots = parts.split_last().map_or(parts.as_slice(), |(_, all)| all);
-    snapshots
-        .iter()
-        .map(|part| {
-            let after = |mark: &str| part.rsplit_once(mark).map(|(_, rest)| rest);
-            let id = after("\"id\":\"").map(|rest| up_to(rest, |c| c.is_ascii_hexdigit()));
-            let state =
-                after("state-").and_then(|rest| up_to(rest, |c| c.is_ascii_digit()).parse().ok());
-            let (Some(id), Some(state)) = (id, state) else {
-                return Err(Error::new(format!("a snapshot that nobody made: {part}")));
-            };
-            let run = after("\"run:").map(|rest| up_to(rest, |c| c != '"'));
-            Ok(Kept {
-                backup: run.unwrap_or_else(|| id.clone()),
-                id,
-                state,
-            })
-        })
-        .collect()
-}
-
 fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("cannot remove", folder, &error))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listing_tells_which_state_each_snapshot_holds() {
-        let listing = r#"[{"time":"x","tree":"ab","tags":["job:soak","run:7k3m","note:state-12"],"id":"0a1b","short_id":"0a1b"},
-            {"time":"y","tree":"cd","tags":["state-3"],"id":"ffee","short_id":"ffee"}]"#;
-        let kept = |id: &str, backup: &str, state| Kept {
-            id: id.into(),
-            backup: backup.into(),
-            state,
-        };
-        assert_eq!(
-            super::kept(listing).unwrap(),
-            [kept("0a1b", "7k3m", 12), kept("ffee", "ffee", 3)]
-        );
-        assert_eq!(super::kept("[]").unwrap(), []);
-        assert!(super::kept(&listing.replace("state-3", "other")).is_err());
     }
 }

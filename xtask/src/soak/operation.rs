@@ -1,30 +1,40 @@
-//! What may happen to a repository, and how each came out.
+//! What may happen to a repository: random numbers in, a command that was run, and what it claims to have done, out.
 
-use std::collections::BTreeMap;
+use std::fs;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::claim::{Claim, keep_of_forget};
 use super::ground::{Ground, REPOSITORIES};
 use crate::error::{Error, Result};
 use crate::process;
 use crate::random::Random;
 
-/// One operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Operation {
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
     Backup,
-    KilledBackup,
     Forget,
     Prune,
-    KilledPrune,
     Copy,
     CopyBack,
-    KilledCopy,
+    /// After an index object was lost.
+    Repair,
     Unlock,
     ResticBackup,
     ResticForget,
     ResticPrune,
+}
+
+/// Some work, which may be killed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    work: Work,
+    is_killed: bool,
+    /// How often it comes.
+    weight: u64,
 }
 
 /// How an operation came out. A failure ends the soak.
@@ -36,131 +46,182 @@ pub(super) enum Outcome {
     Ended,
 }
 
-/// Every operation, how often it comes, and its name.
-const ALL: [(Operation, u64, &str); 12] = [
-    (Operation::Backup, 6, "backup"),
-    (Operation::KilledBackup, 6, "backup, killed"),
-    (Operation::Forget, 2, "forget"),
-    (Operation::Prune, 2, "prune"),
-    (Operation::KilledPrune, 3, "prune, killed"),
-    (Operation::Copy, 2, "copy"),
-    (Operation::CopyBack, 1, "copy back"),
-    (Operation::KilledCopy, 2, "copy, killed"),
-    (Operation::Unlock, 1, "unlock"),
-    (Operation::ResticBackup, 3, "restic backup"),
-    (Operation::ResticForget, 1, "restic forget"),
-    (Operation::ResticPrune, 2, "restic prune"),
+/// Every operation.
+pub(super) const ALL: [Operation; 15] = [
+    Operation::whole("backup", Work::Backup, 6),
+    Operation::killed("backup, killed", Work::Backup, 6),
+    Operation::whole("forget", Work::Forget, 2),
+    Operation::killed("forget, killed", Work::Forget, 3),
+    Operation::whole("prune", Work::Prune, 2),
+    Operation::killed("prune, killed", Work::Prune, 3),
+    Operation::whole("copy", Work::Copy, 2),
+    Operation::whole("copy back", Work::CopyBack, 1),
+    Operation::killed("copy, killed", Work::Copy, 3),
+    Operation::whole("repair", Work::Repair, 1),
+    Operation::killed("repair, killed", Work::Repair, 2),
+    Operation::whole("unlock", Work::Unlock, 1),
+    Operation::whole("restic backup", Work::ResticBackup, 3),
+    Operation::whole("restic forget", Work::ResticForget, 1),
+    Operation::whole("restic prune", Work::ResticPrune, 2),
 ];
 
-/// The operations that this engine can do, and the commands that it lacks.
-pub(super) fn available(ground: &Ground) -> (Vec<Operation>, Vec<&'static str>) {
-    let mut missing = Vec::new();
-    let operations = ALL
-        .into_iter()
-        .map(|(operation, ..)| operation)
-        .filter(|operation| {
-            let Some(command) = operation.command() else {
-                return true;
-            };
-            let is_there = process::output(ground.strongroom().args([command, "--help"])).is_ok();
-            if !is_there && !missing.contains(&command) {
-                missing.push(command);
-            }
-            is_there
-        })
-        .collect();
-    (operations, missing)
+/// What there is to look at from the beginning on.
+pub(super) const FIRST: [&Operation; 2] = [&ALL[0], &ALL[12]];
+
+/// One of them, frequent ones more often.
+pub(super) fn pick(random: &mut Random) -> &'static Operation {
+    let total = ALL.iter().map(|operation| operation.weight).sum::<u64>();
+    let mut ticket = random.below(total);
+    for operation in &ALL {
+        if ticket < operation.weight {
+            return operation;
+        }
+        ticket -= operation.weight;
+    }
+    FIRST[0]
 }
 
-/// One of `operations`, frequent ones more often.
-pub(super) fn pick(operations: &[Operation], random: &mut Random) -> Operation {
-    let weights = ALL.iter().filter(|(one, ..)| operations.contains(one));
-    let total = weights.clone().map(|(_, weight, _)| weight).sum::<u64>();
-    let mut ticket = random.below(total.max(1));
-    for (operation, weight, _) in weights {
-        if ticket < *weight {
-            return *operation;
-        }
-        ticket -= weight;
-    }
-    Operation::Backup
+/// A command, with what was decided about it.
+struct Task {
+    program: Program,
+    arguments: Vec<String>,
+    claim: Claim,
+}
+
+#[derive(Clone, Copy)]
+enum Program {
+    Ours,
+    Restic(&'static str),
 }
 
 impl Operation {
-    /// What it is called.
-    pub(super) fn name(self) -> &'static str {
-        let found = ALL.iter().find(|(operation, ..)| *operation == self);
-        found.map_or("", |(.., name)| name)
+    const fn whole(name: &'static str, work: Work, weight: u64) -> Self {
+        Self {
+            name,
+            work,
+            is_killed: false,
+            weight,
+        }
+    }
+
+    const fn killed(name: &'static str, work: Work, weight: u64) -> Self {
+        Self {
+            is_killed: true,
+            ..Self::whole(name, work, weight)
+        }
     }
 
     /// Whether snapshots may go.
-    pub(super) fn forgets(self) -> bool {
-        matches!(self, Self::Forget | Self::ResticForget)
+    pub(super) fn forgets(&self) -> bool {
+        matches!(self.work, Work::Forget | Work::ResticForget)
     }
 
-    /// The command of ours that it is.
-    fn command(self) -> Option<&'static str> {
-        match self {
-            Self::Backup | Self::KilledBackup => Some("backup"),
-            Self::Forget => Some("forget"),
-            Self::Prune | Self::KilledPrune => Some("prune"),
-            Self::Copy | Self::CopyBack | Self::KilledCopy => Some("copy"),
-            Self::Unlock => Some("unlock"),
-            Self::ResticBackup | Self::ResticForget | Self::ResticPrune => None,
+    /// Does it, and proves what it claims to have done.
+    pub(super) fn run(&self, ground: &Ground, random: &mut Random) -> Result<Outcome> {
+        let task = self.work.task(ground, random)?;
+        let mut command = task.command(ground, random)?;
+        if !self.is_killed {
+            let said = process::output(&mut command)?;
+            task.claim.prove(ground, &said)?;
+            return Ok(Outcome::Done);
         }
-    }
-
-    /// Does it.
-    pub(super) fn run(self, ground: &Ground, random: &mut Random, number: u64) -> Result<Outcome> {
-        let mut ours = ground.strongroom();
-        ours.args(self.command());
-        match self {
-            Self::Backup => {
-                let note = ground.change(random)?;
-                done(ours.args(["--note", &note]))
-            }
-            Self::KilledBackup => {
-                let note = ground.change(random)?;
-                killed(ours.args(["--note", &note]), moment(random))
-            }
-            Self::Forget | Self::Unlock => done(&mut ours),
-            Self::Prune => done(ours.arg("first")),
-            Self::KilledPrune => killed(ours.arg("first"), moment(random)),
-            Self::Copy => done(ours.args(REPOSITORIES)),
-            Self::CopyBack => done(ours.args(["second", "first"])),
-            Self::KilledCopy => killed(ours.args(REPOSITORIES), moment(random)),
-            Self::ResticBackup => {
-                let tag = ground.change(random)?;
-                self.restic(ground, "first", random, &["backup", ".", "--tag", &tag])
-            }
-            Self::ResticForget => {
-                // The second repository has no other way to become smaller.
-                let repository = REPOSITORIES[(number % 2) as usize];
-                let arguments = ["forget", "--keep-last", "5"];
-                self.restic(ground, repository, random, &arguments)
-            }
-            Self::ResticPrune => {
-                let repository = REPOSITORIES[(number % 2) as usize];
-                self.restic(ground, repository, random, &["prune"])
-            }
+        let outcome = run_and_kill(&mut command, moment(random))?;
+        match outcome {
+            Outcome::Killed => task.claim.prove_of_killed(ground)?,
+            _ => task.claim.prove(ground, "")?,
         }
-    }
-
-    /// Has restic do it, once it knows that whoever was killed is dead, as its messages would tell a person to.
-    fn restic(
-        self,
-        ground: &Ground,
-        repository: &str,
-        random: &mut Random,
-        arguments: &[&str],
-    ) -> Result<Outcome> {
-        process::output(ground.restic(repository, random).arg("unlock"))?;
-        done(ground.restic(repository, random).args(arguments))
+        if self.work == Work::Repair && outcome == Outcome::Killed {
+            // What was damaged stays so otherwise.
+            let said = process::output(&mut task.command(ground, random)?)?;
+            task.claim.prove(ground, &said)?;
+        }
+        Ok(outcome)
     }
 }
 
-fn done(command: &mut Command) -> Result<Outcome> {
-    process::output(command).map(|_| Outcome::Done)
+impl Work {
+    /// Decides what exactly is done, and makes what it needs.
+    fn task(self, ground: &Ground, random: &mut Random) -> Result<Task> {
+        let [first, second] = REPOSITORIES;
+        let any = REPOSITORIES[random.below(2) as usize];
+        let coin = random.below(2) == 0;
+        let (program, line, claim) = match self {
+            Self::Backup => {
+                let mark = ground.change(random)?;
+                let line = format!("backup --json --note {mark}");
+                (Program::Ours, line, Claim::BackedUp(mark))
+            }
+            Self::Forget => {
+                let line = if coin { "forget --prune" } else { "forget" };
+                let keep = keep_of_forget(&ground.listed(first)?);
+                (Program::Ours, line.into(), Claim::Forgot(keep))
+            }
+            Self::Prune => (Program::Ours, format!("prune {any}"), Claim::Pruned(any)),
+            Self::Copy | Self::CopyBack => {
+                let (from, to) = match self {
+                    Self::Copy => (first, second),
+                    _ => (second, first),
+                };
+                let line = format!("copy {from} {to}");
+                (Program::Ours, line, Claim::Copied { from, to })
+            }
+            Self::Repair => {
+                lose_an_index_object(ground, any, random)?;
+                let all = if coin { " --all" } else { "" };
+                let line = format!("repair index {any}{all}");
+                (Program::Ours, line, Claim::Repaired(any))
+            }
+            Self::Unlock => (Program::Ours, "unlock".into(), Claim::Unlocked),
+            Self::ResticBackup => {
+                let mark = ground.change(random)?;
+                let line = format!("backup . --tag {mark}");
+                (Program::Restic(first), line, Claim::BackedUp(mark))
+            }
+            Self::ResticForget => {
+                // The second repository has no other way to become smaller.
+                let line = "forget --keep-last 5".into();
+                (Program::Restic(any), line, Claim::Nothing)
+            }
+            Self::ResticPrune => (Program::Restic(any), "prune".into(), Claim::Nothing),
+        };
+        Ok(Task {
+            program,
+            arguments: line.split(' ').map(str::to_owned).collect(),
+            claim,
+        })
+    }
+}
+
+impl Task {
+    /// Restic is first told that whoever was killed is dead, as its messages would tell a person to.
+    fn command(&self, ground: &Ground, random: &mut Random) -> Result<Command> {
+        let mut command = match self.program {
+            Program::Ours => ground.strongroom(),
+            Program::Restic(repository) => {
+                process::output(ground.restic(repository, random).arg("unlock"))?;
+                ground.restic(repository, random)
+            }
+        };
+        command.args(&self.arguments);
+        Ok(command)
+    }
+}
+
+/// Removes one, if there is any: what was in it can be learnt from the packs.
+fn lose_an_index_object(
+    ground: &Ground,
+    repository: &'static str,
+    random: &mut Random,
+) -> Result<()> {
+    let ticket = random.next();
+    let objects = ground.objects(repository, "index")?;
+    let number = ticket % (objects.len().max(1) as u64);
+    match objects.iter().nth(number as usize) {
+        Some(path) => {
+            fs::remove_file(path).map_err(|error| Error::io("cannot remove", path, &error))
+        }
+        None => Ok(()),
+    }
 }
 
 /// How long a program lives that is killed: often hardly begun, sometimes nearly done.
@@ -169,7 +230,7 @@ fn moment(random: &mut Random) -> Duration {
 }
 
 /// Kills the command after a `moment`, unless it has ended before; then it must have succeeded.
-fn killed(command: &mut Command, moment: Duration) -> Result<Outcome> {
+fn run_and_kill(command: &mut Command, moment: Duration) -> Result<Outcome> {
     let line = process::line(command);
     let failed = |error: std::io::Error| Error::new(format!("cannot run `{line}`: {error}"));
     let mut child = command
@@ -190,101 +251,53 @@ fn killed(command: &mut Command, moment: Duration) -> Result<Outcome> {
     Ok(Outcome::Killed)
 }
 
-/// How often each came out how.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    /// Operations that were begun.
-    pub(super) operations: u64,
-    counts: BTreeMap<(Operation, Outcome), u64>,
-}
-
-impl Tally {
-    /// An operation begins.
-    pub(super) fn begin(&mut self) {
-        self.operations += 1;
-    }
-
-    /// It came out so.
-    pub(super) fn count(&mut self, operation: Operation, outcome: Outcome) {
-        *self.counts.entry((operation, outcome)).or_default() += 1;
-    }
-
-    /// How often it came out so.
-    pub(super) fn of(&self, outcome: Outcome) -> u64 {
-        let of = self
-            .counts
-            .iter()
-            .filter(|((_, other), _)| *other == outcome);
-        of.map(|(_, count)| count).sum()
-    }
-
-    /// A line for each operation.
-    pub(super) fn table(&self) -> String {
-        let count = |operation, outcome| self.counts.get(&(operation, outcome)).copied();
-        let mut table = format!(
-            "{:<16}{:>6}{:>8}{:>22}\n",
-            "operation", "done", "killed", "done before the kill"
-        );
-        for (operation, _, name) in ALL {
-            let cells = [Outcome::Done, Outcome::Killed, Outcome::Ended]
-                .map(|outcome| count(operation, outcome).map_or(String::new(), |n| n.to_string()));
-            let [done, killed, ended] = cells;
-            let line = format!("{name:<16}{done:>6}{killed:>8}{ended:>22}");
-            table.push_str(line.trim_end());
-            table.push('\n');
-        }
-        table
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tally::Tally;
     use super::*;
 
     #[test]
     fn every_operation_comes_about_as_often_as_it_should() {
-        let operations = ALL.map(|(operation, ..)| operation);
         let mut random = Random::new(1);
         let mut tally = Tally::default();
-        for _ in 0..31_000 {
-            tally.count(pick(&operations, &mut random), Outcome::Done);
+        let total: u64 = ALL.iter().map(|operation| operation.weight).sum();
+        for _ in 0..total * 1_000 {
+            tally.count(pick(&mut random).name, Outcome::Done);
         }
-        for (operation, weight, name) in ALL {
-            let count = tally.counts.get(&(operation, Outcome::Done)).copied();
+        for Operation { name, weight, .. } in &ALL {
+            let count = tally.count_of(name, Outcome::Done);
             let expected = weight * 1_000;
-            assert!(
-                count.unwrap_or(0).abs_diff(expected) < expected / 5,
-                "{name}: {count:?}"
-            );
+            assert!(count.abs_diff(expected) < expected / 5, "{name}: {count}");
         }
-        let only = [Operation::Unlock];
-        assert_eq!(pick(&only, &mut random), Operation::Unlock);
+    }
+
+    #[test]
+    fn what_changes_a_repository_is_killed_too() {
+        for work in [
+            Work::Backup,
+            Work::Forget,
+            Work::Prune,
+            Work::Copy,
+            Work::Repair,
+        ] {
+            for is_killed in [false, true] {
+                let is_it = |it: &&Operation| it.work == work && it.is_killed == is_killed;
+                assert_eq!(ALL.iter().filter(is_it).count(), 1, "{work:?}");
+            }
+        }
+        let [ours, theirs] = FIRST.map(|operation| operation.work);
+        assert_eq!((ours, theirs), (Work::Backup, Work::ResticBackup));
     }
 
     #[test]
     fn a_program_that_fails_before_the_kill_is_an_error() {
         let sh = |script: &str, seconds| {
             let mut command = Command::new("sh");
-            killed(command.args(["-c", script]), Duration::from_secs(seconds))
+            run_and_kill(command.args(["-c", script]), Duration::from_secs(seconds))
         };
         assert_eq!(sh("exec sleep 600", 0).unwrap(), Outcome::Killed);
         assert_eq!(sh("exit 0", 600).unwrap(), Outcome::Ended);
         let error = sh("exit 3", 600).unwrap_err().to_string();
         assert_eq!(error, "`sh -c 'exit 3'` failed: exit status: 3");
-    }
-
-    #[test]
-    fn columns_line_up() {
-        let mut tally = Tally::default();
-        tally.count(Operation::Backup, Outcome::Done);
-        tally.count(Operation::KilledBackup, Outcome::Killed);
-        let table = tally.table();
-        let mut lines = table.lines();
-        assert_eq!(
-            lines.next(),
-            Some("operation         done  killed  done before the kill")
-        );
-        assert_eq!(lines.next(), Some("backup               1"));
-        assert_eq!(lines.next(), Some("backup, killed               1"));
     }
 }
