@@ -236,6 +236,65 @@ fn a_restore_in_parallel_goes_through_a_file_that_is_gone_afterwards() {
     ]);
     assert_same(&server.dump("copy"), &server.dump("shop"));
     assert_eq!(files(&place.path("work")).len(), 0);
+
+    place.ok(&[
+        "restore",
+        "latest",
+        "--to",
+        "db",
+        "--path",
+        "shop.dump",
+        "--overwrite",
+        "--option",
+        "parallel=3",
+    ]);
+    assert_same(&server.dump("shop"), &server.dump("copy"));
+    let settings = "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = 'shop'";
+    assert_eq!(
+        server.sql("postgres", settings),
+        "{\"search_path=shop, public\"}"
+    );
+}
+
+/// pg_restore knows no order between a partitioned table's trigger and the rows of its partitions.
+#[test]
+fn a_restore_in_parallel_fires_no_trigger() {
+    let server = Server::start();
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql(
+        "shop",
+        "CREATE TABLE log (what text); CREATE TABLE orders (id int) PARTITION BY HASH (id); \
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
+            $$BEGIN INSERT INTO public.log VALUES (NEW.id); RETURN NULL; END$$; \
+        CREATE TRIGGER noted AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    // As many partitions as keep two connections busy while the third comes to the trigger.
+    for remainder in 0..16 {
+        let partition = format!(
+            "CREATE TABLE orders_{remainder} PARTITION OF orders FOR VALUES WITH (MODULUS 16, REMAINDER {remainder})"
+        );
+        server.sql("shop", &partition);
+    }
+    server.sql(
+        "shop",
+        "INSERT INTO orders SELECT generate_series(1, 200000); DELETE FROM log",
+    );
+    let place = place(r#"work_directory = "$DIR/work""#, &server);
+    place.ok(&["backup"]);
+    fs::create_dir_all(place.path("work")).expect("a folder");
+    place.ok(&[
+        "restore",
+        "latest",
+        "--to",
+        "db",
+        "--path",
+        "shop.dump",
+        "--overwrite",
+        "--option",
+        "parallel=3",
+    ]);
+    assert_eq!(server.sql("shop", "SELECT count(*) FROM orders"), "200000");
+    assert_eq!(server.sql("shop", "SELECT count(*) FROM log"), "0");
 }
 
 #[test]

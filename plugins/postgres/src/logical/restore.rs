@@ -20,6 +20,7 @@ use crate::programs::{Programs, connection_string, finish};
 use crate::server::{Database, Version};
 
 const BUFFER_BYTES: usize = 256 * 1024;
+const PG_RESTORE: &str = "pg_restore";
 
 /// What one database becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,38 +221,56 @@ impl<'a> Work<'a> {
     }
 
     fn fill(&self, step: &Step) -> Result<()> {
-        let program = "pg_restore";
-        let command = self.programs.command(program, &step.name);
-        let command = match step.is_renamed() {
-            true => command.arg(format!("--dbname={}", connection_string(&step.name))),
+        match &self.config.work_directory {
+            Some(folder) if self.parallel > 1 => self.fill_in_parallel(step, &folder.to_string()),
+            _ => self.feed_to(self.filling(step), PG_RESTORE, &step.dumped.path),
+        }
+    }
+
+    /// The program that makes the database, unless it has another name than before, and fills it.
+    fn filling(&self, step: &Step) -> Command {
+        match step.is_renamed() {
+            true => self.filling_existing(step),
             // With the settings and rights of the database itself, which only its own name brings along.
-            false => command.arg("--create").arg(format!(
-                "--dbname={}",
-                connection_string(&self.config.database)
-            )),
-        };
-        let command = command.arg("--exit-on-error");
+            false => self.pg_restore(step, &self.config.database).arg("--create"),
+        }
+    }
+
+    fn filling_existing(&self, step: &Step) -> Command {
+        self.pg_restore(step, &step.name)
+    }
+
+    fn pg_restore(&self, step: &Step, database: &str) -> Command {
+        self.programs
+            .command(PG_RESTORE, &step.name)
+            .arg(format!("--dbname={}", connection_string(database)))
+            .arg("--exit-on-error")
+    }
+
+    /// By several connections, which read a file.
+    ///
+    /// Section by section: pg_restore lets what comes after the data wait for the data of its own table only, and a partitioned table has
+    /// none. Its triggers would be there, and fire, while rows still come into its partitions.
+    fn fill_in_parallel(&self, step: &Step, folder: &str) -> Result<()> {
         let path = &step.dumped.path;
-        let Some(folder) = self
-            .config
-            .work_directory
-            .as_ref()
-            .filter(|_| self.parallel > 1)
-        else {
-            return self.feed_to(command, program, path);
-        };
         let extraction = Extraction {
-            target: folder.to_string(),
+            target: folder.to_owned(),
             on_conflict: Conflict::Overwrite,
             delete_extra: false,
         };
         self.feed.extract(path, &extraction)?;
         let file = format!("{folder}/{path}");
-        let process = command
-            .arg(format!("--jobs={}", self.parallel))
-            .arg(&file)
-            .spawn();
-        let result = process.and_then(|process| finish(program, process));
+        let jobs = format!("--jobs={}", self.parallel);
+        let result = ["pre-data", "data", "post-data"]
+            .into_iter()
+            .try_for_each(|section| {
+                let command = match section {
+                    "pre-data" => self.filling(step),
+                    _ => self.filling_existing(step).arg(&jobs),
+                };
+                let command = command.arg(format!("--section={section}"));
+                finish(PG_RESTORE, command.arg(&file).spawn()?)
+            });
         if let Err(error) = fs::remove_file(&file) {
             log::warn(format!("cannot remove {file}: {error}"));
         }
