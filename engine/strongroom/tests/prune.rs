@@ -6,14 +6,17 @@ use common::{ONE_OF_EACH, Place};
 use serde_json::Value;
 use strongroom_repository::testing::{Restic, noise};
 
-/// Two backups, of which restic forgot the first.
+/// Three backups, of which restic forgot all but the last: packs that nothing needs, and one that holds half a pack of what is needed.
 fn with_unused() -> Place {
     let place = Place::new(ONE_OF_EACH);
     place.ok(&["init"]);
-    place.write("media/gone", noise(20 << 20, 1));
-    place.write("media/stays", noise(5 << 20, 2));
+    place.write("media/gone", noise(15 << 20, 1));
     place.ok(&["backup"]);
     std::fs::remove_file(place.path("media/gone")).expect("removed");
+    place.write("media/stays", noise(5 << 20, 2));
+    place.write("media/gone too", noise(5 << 20, 3));
+    place.ok(&["backup"]);
+    std::fs::remove_file(place.path("media/gone too")).expect("removed");
     place.ok(&["backup"]);
     let restic = &Restic::installed()[0];
     restic.run(
