@@ -289,8 +289,39 @@ fn log_that_is_gone_makes_the_next_backup_a_full_one_that_says_why() {
     assert_eq!(place.json(&["backup"])["kind"], "incremental");
 }
 
+/// A server that was restored has a history of its own, and remembers where its recovery was to end.
 #[test]
-fn another_timeline_or_cluster_is_begun_afresh() {
+fn a_cluster_that_was_restored_is_begun_afresh_and_comes_back_as_it_is() {
+    let server = Server::start();
+    let place = physical_place(&server);
+    place.ok(&["backup"]);
+    server.sql("postgres", "CREATE TABLE t AS SELECT 1 AS a");
+    let lsn = server.sql("postgres", "SELECT pg_current_wal_insert_lsn()");
+    place.ok(&["backup"]);
+    let option = format!("until_lsn={lsn}");
+    let second = restored(&place, &server, "latest", "second", &["--option", &option]);
+    second.sql("postgres", "INSERT INTO t VALUES (2)");
+
+    place.configure(&configuration(PHYSICAL, "", &second));
+    place.fails(&["backup"], 0, "the cluster went from timeline 1 to 2");
+    second.sql("postgres", "INSERT INTO t VALUES (3)");
+    let now = second.sql(
+        "postgres",
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    );
+    sleep(Duration::from_millis(50));
+    second.sql("postgres", "INSERT INTO t VALUES (4)");
+    let last = place.json(&["backup"]);
+    assert_eq!(last["kind"], "incremental", "{last}");
+    let rows = "SELECT string_agg(a::text, ' ' ORDER BY a) FROM t";
+    let at_end = restored(&place, &second, "latest", "end", &[]);
+    assert_eq!(at_end.sql("postgres", rows), "1 2 3 4");
+    let at_time = restored(&place, &second, "latest", "time", &["--until", &now]);
+    assert_eq!(at_time.sql("postgres", rows), "1 2 3");
+}
+
+#[test]
+fn another_cluster_is_begun_afresh() {
     let (server, other) = (Server::start(), Server::start());
     let place = physical_place(&server);
     place.ok(&["backup"]);

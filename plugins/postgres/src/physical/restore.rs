@@ -17,6 +17,9 @@ use crate::wire::Lsn;
 /// Where the segments of the log wait for the restored server, in its directory.
 const LOG_FOLDER: &str = "strongroom_wal";
 
+/// What the server writes its own settings to, and reads last.
+const AUTO_CONF: &str = "postgresql.auto.conf";
+
 /// Up to where the log is replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Until {
@@ -104,11 +107,14 @@ fn lay_out(directory: &str, feed: &Feed, notes: &Notes, until: &Until) -> Result
         progress::step("write-ahead log");
         extract(feed, WAL, &format!("{directory}/{LOG_FOLDER}"))?;
         settings.extend(replay(directory, until));
+        for file in ["postgresql.conf", AUTO_CONF] {
+            set_targets_aside(&format!("{directory}/{file}"))?;
+        }
         append(&format!("{directory}/recovery.signal"), "")?;
     }
     if !settings.is_empty() {
         let text = format!("# for a restore, by Strongroom\n{}\n", settings.join("\n"));
-        append(&format!("{directory}/postgresql.auto.conf"), &text)?;
+        append(&format!("{directory}/{AUTO_CONF}"), &text)?;
     }
     Ok(())
 }
@@ -191,6 +197,33 @@ fn append(path: &str, text: &str) -> Result<()> {
         .on(path)
 }
 
+/// Makes comments of the targets that an earlier recovery of the cluster left behind: a server refuses two kinds of them, even if one is
+/// set back to nothing.
+fn set_targets_aside(path: &str) -> Result<()> {
+    if !fs::exists(path).on(path)? {
+        return Ok(());
+    }
+    let before = fs::read(path).on(path)?;
+    let after = without_targets(&before);
+    if after != before {
+        fs::write(path, after).on(path)?;
+    }
+    Ok(())
+}
+
+fn without_targets(settings: &[u8]) -> Vec<u8> {
+    const TARGET: &[u8] = b"recovery_target";
+    let mut lines = Vec::with_capacity(settings.len());
+    for line in settings.split_inclusive(|&byte| byte == b'\n') {
+        let name = line.trim_ascii_start().get(..TARGET.len());
+        if name.is_some_and(|name| name.eq_ignore_ascii_case(TARGET)) {
+            lines.extend_from_slice(b"# of an earlier recovery: ");
+        }
+        lines.extend_from_slice(line);
+    }
+    lines
+}
+
 /// What the restored server needs to know. Later lines win over those that the cluster had.
 fn replay(directory: &str, until: &Until) -> Vec<String> {
     // A shell's quotes, then the placeholders of the setting; the quotes of the file come last.
@@ -270,6 +303,14 @@ mod tests {
             Some("x"),
             Err("until_lsn: 'x' is no position in the log"),
         );
+    }
+
+    #[test]
+    fn targets_of_an_earlier_recovery_become_comments() {
+        let before = b"port = 5432\n Recovery_Target_time = '2026'\nrecovery_target_action 'promote'\n# recovery_target = ''\nx = 'recovery_target'";
+        let after = b"port = 5432\n# of an earlier recovery:  Recovery_Target_time = '2026'\n# of an earlier recovery: recovery_target_action 'promote'\n# recovery_target = ''\nx = 'recovery_target'";
+        assert_eq!(without_targets(before), after);
+        assert_eq!(without_targets(after), after);
     }
 
     #[test]
