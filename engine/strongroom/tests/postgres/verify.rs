@@ -112,7 +112,12 @@ fn dumps_are_proven_with_their_rows_and_what_is_asked_of_them() {
         CREATE UNLOGGED TABLE passing (id int); INSERT INTO passing VALUES (1); \
         CREATE TABLE \"odd \"\"name\" (id int); CREATE SCHEMA \"S 2\"; CREATE TABLE \"S 2\".t (id int); \
         CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw; \
-        CREATE FOREIGN TABLE remote (id int) SERVER far",
+        CREATE FOREIGN TABLE remote (id int) SERVER far; \
+        CREATE TYPE digit AS ENUM ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'); \
+        CREATE TABLE digits (digit digit) PARTITION BY HASH (digit); \
+        CREATE TABLE digits_0 PARTITION OF digits FOR VALUES WITH (MODULUS 2, REMAINDER 0); \
+        CREATE TABLE digits_1 PARTITION OF digits FOR VALUES WITH (MODULUS 2, REMAINDER 1); \
+        INSERT INTO digits SELECT (n % 10)::text::digit FROM generate_series(1, 100) n",
     );
     let fast = server.own_place("fast");
     server.sql(
@@ -144,7 +149,9 @@ fn dumps_are_proven_with_their_rows_and_what_is_asked_of_them() {
     assert_eq!((count("parent"), count("heir")), (json!(3), json!(4)));
     assert_eq!((count("odd \"name"), count("t")), (json!(0), json!(0)));
     assert_eq!(count("there"), json!(1));
-    for left_out in ["orders", "passing", "remote", "totals"] {
+    // A restore may give them to the other partition.
+    assert_eq!(count("digits"), json!(100));
+    for left_out in ["orders", "passing", "remote", "totals", "digits_0"] {
         assert_eq!(count(left_out), Value::Null, "{left_out}");
     }
     let parts = ["orders_2025", "orders_rest"].map(|it| count(it).as_u64().expect(it));

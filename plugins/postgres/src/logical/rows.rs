@@ -17,10 +17,16 @@ pub(crate) const ROWS: &str = "rows.json";
 /// Every table takes a lock, of which a server has so many.
 const MAX_TABLES: usize = 5000;
 
-/// The tables whose rows a dump holds: partitions for themselves and not again as what they are parts of; nothing that comes from elsewhere (foreign
-/// tables), that a crash may empty (unlogged ones), that an extension makes, or that the role may not read.
-const TABLES: &str = "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind = 'r' AND c.relpersistence = 'p' \
+/// The tables whose rows a dump holds, and whether with all below them. Partitions are counted for themselves and not again as what they are
+/// parts of; but those by hash together, because a restore may give a row to another of them (an enum's hash is of its numbers in the
+/// catalog). Nothing that comes from elsewhere (foreign tables), that a crash may empty (unlogged ones), that an extension makes, or that the
+/// role may not read.
+const TABLES: &str = "WITH hashed AS (SELECT partrelid AS relid FROM pg_partitioned_table WHERE partstrat = 'h') \
+    SELECT n.nspname, c.relname, c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE (c.relkind = 'r' OR c.oid IN (SELECT relid FROM hashed)) AND c.relpersistence = 'p' \
+    AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) a JOIN hashed USING (relid) WHERE a.relid <> c.oid) \
+    AND NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class k ON k.oid = t.relid \
+        WHERE k.relkind = 'f' OR k.relpersistence <> 'p') \
     AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
     AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
@@ -32,6 +38,9 @@ pub(crate) struct Table {
     pub(crate) schema: String,
     pub(crate) name: String,
     pub(crate) rows: u64,
+    /// Whether these are the rows of all its partitions, too.
+    #[serde(default)]
+    pub(crate) whole: bool,
 }
 
 /// The tables of a database.
@@ -55,14 +64,16 @@ impl Table {
         format!("{}.{}", self.schema, self.name)
     }
 
-    /// For SQL. Without its partitions and heirs, which are counted for themselves.
+    /// How many rows there are, as a statement.
     pub(crate) fn count(&self) -> String {
-        format!("SELECT count(*) FROM ONLY {}", self.quoted())
+        format!("SELECT count(*) FROM {}", self.quoted())
     }
 
+    /// As SQL has it. Heirs are counted for themselves.
     fn quoted(&self) -> String {
+        let only = if self.whole { "" } else { "ONLY " };
         let schema = escape_identifier(&self.schema);
-        format!("{schema}.{}", escape_identifier(&self.name))
+        format!("{only}{schema}.{}", escape_identifier(&self.name))
     }
 }
 
@@ -107,6 +118,7 @@ impl Count {
                 schema: columns.next()?,
                 name: columns.next()?,
                 rows: 0,
+                whole: columns.next()? == "t",
             })
         });
         let tables: Vec<_> = tables.collect();
@@ -116,9 +128,9 @@ impl Count {
         }
         if !tables.is_empty() {
             let names: Vec<_> = tables.iter().map(Table::quoted).collect();
-            let names = names.join(", ONLY ");
+            let names = names.join(", ");
             // Not waiting for anybody, who may be waiting for the dump: what they do to a table would not show in our snapshot.
-            let lock = format!("LOCK TABLE ONLY {names} IN ACCESS SHARE MODE NOWAIT");
+            let lock = format!("LOCK TABLE {names} IN ACCESS SHARE MODE NOWAIT");
             let counts = tables.iter().map(Table::count);
             let all: Vec<_> = std::iter::once(lock).chain(counts).collect();
             self.client.ask(&all.join("; "))?;
