@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use super::place::warm_memory;
 use crate::error::{Error, Result};
 use crate::process;
 
@@ -28,8 +29,20 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Measured> {
 
 /// As [`measure`], with `input` on standard input, and standard output in the file `output`, where they are given.
 ///
-/// Dirty pages of what ran before are written out first, so that nobody pays for somebody else's.
+/// Dirty pages of what ran before are written out first, and there is memory, so that nobody pays for somebody else's.
 pub(crate) fn measure_stream(
+    command: &mut Command,
+    input: Option<&Path>,
+    output: Option<&Path>,
+    log: &Path,
+) -> Result<Measured> {
+    // SAFETY: sync has no preconditions.
+    unsafe { libc::sync() };
+    warm_memory();
+    cost_of(command, input, output, log)
+}
+
+fn cost_of(
     command: &mut Command,
     input: Option<&Path>,
     output: Option<&Path>,
@@ -51,8 +64,6 @@ pub(crate) fn measure_stream(
         None => Stdio::null(),
     };
     command.stdin(stdin).stdout(stdout).stderr(errors);
-    // SAFETY: sync has no preconditions.
-    unsafe { libc::sync() };
 
     let line = process::line(command);
     let failed = |error: &std::io::Error| Error::new(format!("cannot run `{line}`: {error}"));
@@ -112,7 +123,7 @@ mod tests {
 
     fn run(script: &str, name: &str) -> Result<Measured> {
         let log = std::env::temp_dir().join(format!("xtask-measure-{}-{name}", std::process::id()));
-        let measured = measure(Command::new("sh").args(["-c", script]), &log);
+        let measured = cost_of(Command::new("sh").args(["-c", script]), None, None, &log);
         fs::remove_file(log).unwrap();
         measured
     }

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 const MEMORY: &str = "/dev/shm";
 const TMPFS: i64 = 0x0102_1994;
 
+/// As much as a volume of 3 GB takes when it is restored.
+const MAX_WARMED_BYTES: u64 = 4 << 30;
+
 /// A folder to work in, and what to say of it.
 pub(super) struct Place {
     pub(super) folder: PathBuf,
@@ -36,14 +39,26 @@ impl Place {
     }
 }
 
+/// Uses some memory and gives it back. A virtual machine gets each page from its host when it is used first, or again after a while: that costs
+/// several times what is done with the page, and whoever comes first would pay for the others.
+pub(super) fn warm_memory() {
+    let bytes = available_memory().unwrap_or(0).min(MAX_WARMED_BYTES * 2) / 2;
+    // Not zeros, which may come as pages that nobody has filled.
+    std::hint::black_box(vec![1_u8; usize::try_from(bytes).unwrap_or(0)]);
+}
+
 /// Bytes that a file system in memory can still take, if there is one.
 fn free_in_memory() -> Option<u64> {
+    Some(available_memory()?.min(free_in_tmpfs(MEMORY)?))
+}
+
+fn available_memory() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let available = meminfo
         .lines()
         .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kilobytes: u64 = available.split_whitespace().next()?.parse().ok()?;
-    Some((kilobytes * 1024).min(free_in_tmpfs(MEMORY)?))
+    Some(kilobytes * 1024)
 }
 
 fn free_in_tmpfs(path: &str) -> Option<u64> {
