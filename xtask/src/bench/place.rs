@@ -3,7 +3,8 @@
 //! In: how much room they need. Out: a folder in memory where there is room, so that no disk's moods are measured; a folder on disk otherwise.
 //! (An ext4 without a journal, for one, spends half of a restore on looking for inodes that were not freed lately, whoever restores.)
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 const MEMORY: &str = "/dev/shm";
@@ -41,10 +42,19 @@ impl Place {
 
 /// Uses some memory and gives it back. A virtual machine gets each page from its host when it is used first, or again after a while: that costs
 /// several times what is done with the page, and whoever comes first would pay for the others.
+///
+/// In a file, because a program that is started takes over the peak of our own memory.
 pub(super) fn warm_memory() {
-    let bytes = available_memory().unwrap_or(0).min(MAX_WARMED_BYTES * 2) / 2;
-    // Not zeros, which may come as pages that nobody has filled.
-    std::hint::black_box(vec![1_u8; usize::try_from(bytes).unwrap_or(0)]);
+    let bytes = free_in_memory().unwrap_or(0) / 2;
+    let path = Path::new(MEMORY).join(format!("strongroom-bench-warm-{}", std::process::id()));
+    // Where it cannot be, the measurement is only less steady.
+    if let Ok(mut file) = File::create(&path) {
+        let _ = io::copy(
+            &mut io::repeat(1).take(bytes.min(MAX_WARMED_BYTES)),
+            &mut file,
+        );
+        let _ = fs::remove_file(&path);
+    }
 }
 
 /// Bytes that a file system in memory can still take, if there is one.
