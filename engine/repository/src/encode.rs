@@ -4,7 +4,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use crate::blob::BlobType;
-use crate::crypto::MasterKey;
+use crate::crypto::{MasterKey, OVERHEAD};
 use crate::decode::{decompress, decompressor};
 use crate::id::Id;
 use crate::pack::PackBuilder;
@@ -73,6 +73,11 @@ pub(crate) struct Compressed<'e> {
 }
 
 impl Compressed<'_> {
+    /// Bytes that it takes in a pack.
+    pub(crate) fn sealed_length(&self) -> usize {
+        self.bytes.len() + OVERHEAD
+    }
+
     /// Appends the blob to `pack`, then opens it there and compares. Returns the encrypted length.
     ///
     /// Before the pack leaves, [`ensure_proven`] must have seen that the plain content still hashes to `id`: then what leaves this machine
@@ -160,9 +165,6 @@ mod tests {
             .flat_map(|n| *Id::of(&n.to_le_bytes()).as_bytes())
             .collect();
         let (length, plain) = round_trip(&content);
-        assert_eq!(
-            (length, plain),
-            (content.len() + crate::crypto::OVERHEAD, content)
-        );
+        assert_eq!((length, plain), (content.len() + OVERHEAD, content));
     }
 }

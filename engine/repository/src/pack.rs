@@ -15,6 +15,10 @@ use crate::{Error, Result};
 
 /// A pack is sent once it has grown to this.
 pub const TARGET_SIZE: usize = 16 * 1024 * 1024;
+/// A blob that would make it larger than this begins another pack.
+const LARGEST_SIZE: usize = TARGET_SIZE + 2 * 1024 * 1024;
+/// What a buffer for a pack of data has room for: its blobs, and the list of as many as there usually are.
+pub const CAPACITY: usize = LARGEST_SIZE + 512 * 1024;
 /// Bytes at a pack's end that hold the length of its list.
 pub const TRAILER: usize = 4;
 /// No list is longer; restic refuses it.
@@ -64,6 +68,11 @@ impl PackBuilder {
     /// Whether it should be sent.
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= TARGET_SIZE || self.blobs.len() >= MAX_BLOBS
+    }
+
+    /// Whether a blob of `length` encrypted bytes still fits. An empty pack takes any.
+    pub(crate) fn takes(&self, length: usize) -> bool {
+        self.is_empty() || self.buffer.len() + length <= LARGEST_SIZE
     }
 
     /// Encrypts `content`, the plain or compressed bytes of a blob, and appends it. Returns the encrypted bytes.
@@ -279,6 +288,20 @@ mod tests {
             .add(key, BlobType::Tree, Id::of(b"{}"), b"{}", Some(2))
             .expect("added");
         builder.finish(key).expect("finished")
+    }
+
+    #[test]
+    fn a_blob_that_a_buffer_has_no_room_for_begins_another_pack() {
+        let key = MasterKey::generate();
+        let mut pack = PackBuilder::new(Buffer::default());
+        assert!(pack.takes(LARGEST_SIZE + 1), "an empty one takes any");
+        let content = vec![0; TARGET_SIZE - OVERHEAD - 1];
+        pack.add(&key, BlobType::Data, Id::of(&content), &content, None)
+            .expect("added");
+        assert!(!pack.is_full());
+        let room = LARGEST_SIZE - TARGET_SIZE + 1;
+        assert!(pack.takes(room));
+        assert!(!pack.takes(room + 1));
     }
 
     fn read(key: &MasterKey, bytes: &[u8]) -> Result<Vec<PackedBlob>> {

@@ -191,6 +191,7 @@ impl Storer {
                     target.with_tree_pack(|pack| blob.add_to(pack, key, blob_type, id))
                 }
                 BlobType::Data => packs.add(
+                    blob.sealed_length(),
                     |pack| blob.add_to(pack, key, blob_type, id),
                     || target.pack_buffer(),
                 ),
@@ -215,11 +216,15 @@ impl Storer {
 }
 
 impl Packs {
+    /// Has a blob of `length` encrypted bytes added to the open pack.
     fn add(
         &mut self,
+        length: usize,
         add: impl FnOnce(&mut PackBuilder) -> Result<u64>,
         buffer: impl FnOnce() -> Buffer,
     ) -> Result<u64> {
+        self.full
+            .extend(self.open.take_if(|pack| !pack.takes(length)));
         let pack = self.open.get_or_insert_with(|| PackBuilder::new(buffer()));
         let length = add(pack)?;
         if pack.is_full() {

@@ -11,13 +11,12 @@ use super::failure::Failure;
 use super::pipeline::{spawn, worker_count};
 use crate::blob::BlobType;
 use crate::buffer::{Buffer, Pool};
-use crate::chunker::MAX_SIZE;
 use crate::file::FileType;
 use crate::guard::lock;
 use crate::id::Id;
 use crate::index::{BLOBS_PER_FILE, Index, IndexFile, IndexPack};
 use crate::lock::Lock;
-use crate::pack::{FinishedPack, PackBuilder, TARGET_SIZE};
+use crate::pack::{self, FinishedPack, PackBuilder};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::snapshot::Snapshot;
@@ -73,7 +72,7 @@ impl Target {
             lock,
             index,
             has_index: AtomicBool::new(false),
-            buffers: Pool::new(buffers, TARGET_SIZE + MAX_SIZE),
+            buffers: Pool::new(buffers, pack::CAPACITY),
             unindexed: Mutex::default(),
             failure: Failure::default(),
             progress: Arc::clone(progress),
