@@ -234,7 +234,10 @@ impl Tool {
             (Kind::Rustic, Phase::Backup(_), Input::Folder) => {
                 command.args(["backup", "--as-path", "/", "."])
             }
-            (Kind::Rustic, Phase::Backup(_), Input::Stream) => command.args(["backup", "-"]),
+            // Unless it is forced, it takes a second stream for the first one, and does not read it.
+            (Kind::Rustic, Phase::Backup(_), Input::Stream) => {
+                command.args(["backup", "--force", "-"])
+            }
             (Kind::Borg, Phase::Restore(name), Input::Folder) => command
                 .arg("extract")
                 .arg(format!("::{name}"))
