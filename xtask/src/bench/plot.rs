@@ -10,6 +10,10 @@ const WIDTH: f64 = 980.0;
 const MARGIN: f64 = 32.0;
 const GAP: f64 = 44.0;
 const LABELS: f64 = 116.0;
+/// About the widest letter of a label, of a title and of a unit.
+const LETTER: f64 = 7.6;
+/// Letters of a line above the charts.
+const ABOUT: usize = 125;
 const VALUES: f64 = 74.0;
 const BAR: f64 = 18.0;
 const STEP: f64 = 26.0;
@@ -31,7 +35,8 @@ pub(crate) fn svg(results: &Results) -> String {
         .enumerate()
         .filter_map(|(index, figure)| Some((index, figure, figure.chart?)))
         .collect();
-    let head = HEAD + LINE * (results.about.len() as f64 - 2.0);
+    let about: Vec<String> = results.about.iter().flat_map(|it| wrapped(it)).collect();
+    let head = HEAD + LINE * (about.len() as f64 - 2.0);
     let chart_height = CHART_HEAD + STEP * results.tools.len() as f64 + CHART_FOOT;
     let height = head + chart_height * charts.len().div_ceil(2) as f64;
     let mut svg = String::new();
@@ -50,7 +55,7 @@ pub(crate) fn svg(results: &Results) -> String {
         "font-size=\"20\" font-weight=\"600\"",
         results.title,
     );
-    for (line, words) in results.about.iter().enumerate() {
+    for (line, words) in about.iter().enumerate() {
         let position = (MARGIN, 60.0 + LINE * line as f64);
         text(&mut svg, position, &format!("fill=\"{FAINT}\""), words);
     }
@@ -70,6 +75,22 @@ pub(crate) fn svg(results: &Results) -> String {
     svg
 }
 
+/// `text` in lines of at most [`ABOUT`] letters, unless a single word is longer.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + word.chars().count() < ABOUT => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// One chart at `(left, top, width)`.
 fn chart(
     svg: &mut String,
@@ -87,16 +108,17 @@ fn chart(
     };
     text(svg, (left, top + 12.0), "font-weight=\"600\"", title);
     let end = format!("text-anchor=\"end\" fill=\"{FAINT}\" font-size=\"12\"");
-    text(
-        svg,
-        (left + width, top + 12.0),
-        &end,
-        &format!("{unit}, less is better"),
-    );
+    let better = format!("{unit}, less is better");
+    let letters = title.chars().count() + better.chars().count();
+    let fits = letters as f64 * LETTER <= width;
+    let unit = if fits { &better } else { unit };
+    text(svg, (left + width, top + 12.0), &end, unit);
 
     let every = results.tools.iter().flat_map(|rounds| rounds.values(index));
     let most = every.fold(f64::MIN_POSITIVE, f64::max);
-    let (start, room) = (left + LABELS, width - LABELS - VALUES);
+    let longest = results.tools.iter().map(|it| it.tool.chars().count()).max();
+    let labels = (longest.unwrap_or(0) as f64 * LETTER + 8.0).max(LABELS);
+    let (start, room) = (left + labels, width - labels - VALUES);
     for (row, rounds) in results.tools.iter().enumerate() {
         let y = top + CHART_HEAD + STEP * row as f64;
         let (colour, weight) = if rounds.is_ours {
@@ -166,6 +188,15 @@ fn grouped(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_is_wrapped_between_words() {
+        let words = "seven c".repeat(40);
+        let lines = wrapped(&words);
+        assert!(lines.iter().all(|line| line.len() <= ABOUT), "{lines:?}");
+        assert_eq!(lines.join(" "), words);
+        assert_eq!(wrapped("short"), ["short"]);
+    }
     use crate::bench::results::Rounds;
 
     #[test]
