@@ -101,7 +101,7 @@ fn chart(
 ) {
     let unit = match figure.unit {
         "s" => "seconds",
-        "s/GB" => "processor seconds a GB",
+        "s/GB" => "s a GB",
         "B" => "bytes",
         "%" => "% of the first",
         other => other,
