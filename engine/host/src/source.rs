@@ -1,18 +1,23 @@
 //! A source plugin as the repository's [`Source`]: one instance with one session, kept from call to call until it fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_repository::source::{Attributes, Feed, Kind, Outcome, RestoreRequest, Sink};
 use strongroom_repository::verification::{Verification, VerifyRequest};
 use strongroom_repository::{Result, Source};
+use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny};
 
+use crate::bindings::imports::types;
 use crate::bindings::source::AsSource;
+use crate::bindings::source::exports::strongroom::plugin::source::GuestSession;
 use crate::convert;
 use crate::feed::FeedHandle;
 use crate::instance::{Instance, Role};
 use crate::lent::{lend_feed, lend_sink};
 use crate::plugin::{Code, on_own_thread};
+use crate::sandbox::Sandbox;
 use crate::sink::SinkHandle;
 
 /// Made by [`Plugin::source`](crate::Plugin::source).
@@ -74,20 +79,45 @@ impl Session {
             resource,
         })
     }
+
+    /// Has `body` call into the session's instance.
+    fn call<R>(
+        &mut self,
+        operation: &str,
+        deadline: Option<Duration>,
+        body: impl AsyncFnOnce(
+            GuestSession<'_>,
+            &mut Store<Sandbox>,
+            ResourceAny,
+        ) -> wasmtime::Result<Result<R, types::Error>>,
+    ) -> Result<R> {
+        let sessions = self.exports.strongroom_plugin_source().session();
+        let resource = self.resource;
+        self.instance.call(operation, deadline, async |store| {
+            body(sessions, store, resource).await
+        })
+    }
+}
+
+/// Calls `body` with a borrow of `value`, which is the guest's for as long.
+async fn lending<T: Send + 'static, R>(
+    store: &mut Store<Sandbox>,
+    value: T,
+    body: impl AsyncFnOnce(&mut Store<Sandbox>, Resource<T>) -> wasmtime::Result<R>,
+) -> wasmtime::Result<R> {
+    let handle = store.data_mut().table.push(value)?;
+    let borrow = Resource::new_borrow(handle.rep());
+    let answer = body(store, borrow).await?;
+    store.data_mut().table.delete(handle)?;
+    Ok(answer)
 }
 
 impl Source for PluginSource {
     fn check(&mut self) -> Result<Attributes> {
         self.with_session(|session, code| {
             let deadline = Some(code.host.0.limits.call_deadline);
-            let Session {
-                instance,
-                exports,
-                resource,
-            } = session;
-            instance.call("check", deadline, async |store| {
-                let sessions = exports.strongroom_plugin_source().session();
-                sessions.call_check(store, *resource).await
+            session.call("check", deadline, async |sessions, store, resource| {
+                sessions.call_check(store, resource).await
             })
         })
     }
@@ -96,20 +126,11 @@ impl Source for PluginSource {
         let kind = convert::kind_to_source(kind);
         lend_sink(sink, |sink| {
             self.with_session(|session, _| {
-                let Session {
-                    instance,
-                    exports,
-                    resource,
-                } = session;
-                instance.call("backup", None, async |store| {
-                    let handle = store.data_mut().table.push(SinkHandle::new(sink))?;
-                    let borrow = Resource::new_borrow(handle.rep());
-                    let sessions = exports.strongroom_plugin_source().session();
-                    let answer = sessions
-                        .call_backup(&mut *store, *resource, kind, borrow)
-                        .await?;
-                    store.data_mut().table.delete(handle)?;
-                    Ok(answer)
+                session.call("backup", None, async |sessions, store, resource| {
+                    lending(store, SinkHandle::new(sink), async |store, sink| {
+                        sessions.call_backup(store, resource, kind, sink).await
+                    })
+                    .await
                 })
             })
         })
@@ -120,20 +141,11 @@ impl Source for PluginSource {
         let request = convert::restore_request(request);
         lend_feed(feed, |feed| {
             self.with_session(|session, _| {
-                let Session {
-                    instance,
-                    exports,
-                    resource,
-                } = session;
-                instance.call("restore", None, async |store| {
-                    let handle = store.data_mut().table.push(FeedHandle::new(feed))?;
-                    let borrow = Resource::new_borrow(handle.rep());
-                    let sessions = exports.strongroom_plugin_source().session();
-                    let answer = sessions
-                        .call_restore(&mut *store, *resource, &request, borrow)
-                        .await?;
-                    store.data_mut().table.delete(handle)?;
-                    Ok(answer)
+                session.call("restore", None, async |sessions, store, resource| {
+                    lending(store, FeedHandle::new(feed), async |store, feed| {
+                        sessions.call_restore(store, resource, &request, feed).await
+                    })
+                    .await
                 })
             })
         })
@@ -143,20 +155,11 @@ impl Source for PluginSource {
         let request = convert::verify_request(request);
         lend_feed(feed, |feed| {
             self.with_session(|session, _| {
-                let Session {
-                    instance,
-                    exports,
-                    resource,
-                } = session;
-                instance.call("verify", None, async |store| {
-                    let handle = store.data_mut().table.push(FeedHandle::new(feed))?;
-                    let borrow = Resource::new_borrow(handle.rep());
-                    let sessions = exports.strongroom_plugin_source().session();
-                    let answer = sessions
-                        .call_verify(&mut *store, *resource, &request, borrow)
-                        .await?;
-                    store.data_mut().table.delete(handle)?;
-                    Ok(answer)
+                session.call("verify", None, async |sessions, store, resource| {
+                    lending(store, FeedHandle::new(feed), async |store, feed| {
+                        sessions.call_verify(store, resource, &request, feed).await
+                    })
+                    .await
                 })
             })
         })
