@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::files;
+use crate::common::{Place, files};
 use crate::server::{PASSWORD, Server, bin, stand_in};
 use crate::{assert_same, configuration, filled, place, source, source_with_programs};
 
@@ -216,38 +216,25 @@ fn a_restore_that_fails_leaves_the_database_that_it_was_to_replace() {
     assert_eq!(server.sql("postgres", names), "postgres shop");
 }
 
+/// Restores `shop` by three connections.
+fn restore_in_parallel(place: &Place, more: &[&str]) {
+    fs::create_dir_all(place.path("work")).expect("a folder");
+    let mut args = vec!["restore", "latest", "--to", "db", "--path", "shop.dump"];
+    args.extend(["--option", "parallel=3"]);
+    args.extend(more);
+    place.ok(&args);
+}
+
 #[test]
 fn a_restore_in_parallel_goes_through_a_file_that_is_gone_afterwards() {
     let server = filled();
     let place = place(r#"work_directory = "$DIR/work""#, &server);
     place.ok(&["backup"]);
-    fs::create_dir_all(place.path("work")).expect("a folder");
-    place.ok(&[
-        "restore",
-        "latest",
-        "--to",
-        "db",
-        "--path",
-        "shop.dump",
-        "--option",
-        "rename.shop=copy",
-        "--option",
-        "parallel=3",
-    ]);
+    restore_in_parallel(&place, &["--option", "rename.shop=copy"]);
     assert_same(&server.dump("copy"), &server.dump("shop"));
     assert_eq!(files(&place.path("work")).len(), 0);
 
-    place.ok(&[
-        "restore",
-        "latest",
-        "--to",
-        "db",
-        "--path",
-        "shop.dump",
-        "--overwrite",
-        "--option",
-        "parallel=3",
-    ]);
+    restore_in_parallel(&place, &["--overwrite"]);
     assert_same(&server.dump("shop"), &server.dump("copy"));
     let settings = "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = 'shop'";
     assert_eq!(
@@ -281,18 +268,7 @@ fn a_restore_in_parallel_fires_no_trigger() {
     );
     let place = place(r#"work_directory = "$DIR/work""#, &server);
     place.ok(&["backup"]);
-    fs::create_dir_all(place.path("work")).expect("a folder");
-    place.ok(&[
-        "restore",
-        "latest",
-        "--to",
-        "db",
-        "--path",
-        "shop.dump",
-        "--overwrite",
-        "--option",
-        "parallel=3",
-    ]);
+    restore_in_parallel(&place, &["--overwrite"]);
     assert_eq!(server.sql("shop", "SELECT count(*) FROM orders"), "200000");
     assert_eq!(server.sql("shop", "SELECT count(*) FROM log"), "0");
 }

@@ -45,6 +45,14 @@ fn restored_files(
     place.path(name)
 }
 
+/// The server's time, as `--until` takes it.
+fn now(server: &Server) -> String {
+    server.sql(
+        "postgres",
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    )
+}
+
 fn id(backup: &serde_json::Value) -> &str {
     backup["id"].as_str().expect("an id")
 }
@@ -153,10 +161,7 @@ fn a_restore_comes_back_to_the_moment_before_the_mistake() {
     place.ok(&["backup"]);
     server.sql("shop", "INSERT INTO orders_2026 VALUES (2)");
     sleep(Duration::from_millis(50));
-    let before = server.sql(
-        "shop",
-        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
-    );
+    let before = now(&server);
     let lsn = server.sql("shop", "SELECT pg_current_wal_insert_lsn()");
     sleep(Duration::from_millis(50));
     server.sql("shop", "DROP TABLE orders_2026");
@@ -196,12 +201,9 @@ fn a_moment_shortly_before_the_last_backup_is_reached_on_a_quiet_server() {
     let place = physical_place(&server);
     place.ok(&["backup"]);
     server.sql("postgres", "CREATE TABLE t AS SELECT 1 AS a");
-    let now = server.sql(
-        "postgres",
-        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
-    );
+    let moment = now(&server);
     place.ok(&["backup"]);
-    let new = restored(&place, &server, "latest", "restored", &["--until", &now]);
+    let new = restored(&place, &server, "latest", "restored", &["--until", &moment]);
     assert_eq!(new.sql("postgres", "SELECT a FROM t"), "1");
 }
 
@@ -305,10 +307,7 @@ fn a_cluster_that_was_restored_is_begun_afresh_and_comes_back_as_it_is() {
     place.configure(&configuration(PHYSICAL, "", &second));
     place.fails(&["backup"], 0, "the cluster went from timeline 1 to 2");
     second.sql("postgres", "INSERT INTO t VALUES (3)");
-    let now = second.sql(
-        "postgres",
-        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
-    );
+    let moment = now(&second);
     sleep(Duration::from_millis(50));
     second.sql("postgres", "INSERT INTO t VALUES (4)");
     let last = place.json(&["backup"]);
@@ -316,7 +315,7 @@ fn a_cluster_that_was_restored_is_begun_afresh_and_comes_back_as_it_is() {
     let rows = "SELECT string_agg(a::text, ' ' ORDER BY a) FROM t";
     let at_end = restored(&place, &second, "latest", "end", &[]);
     assert_eq!(at_end.sql("postgres", rows), "1 2 3 4");
-    let at_time = restored(&place, &second, "latest", "time", &["--until", &now]);
+    let at_time = restored(&place, &second, "latest", "time", &["--until", &moment]);
     assert_eq!(at_time.sql("postgres", rows), "1 2 3");
 }
 
