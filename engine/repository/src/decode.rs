@@ -42,7 +42,7 @@ impl Decoder {
 }
 
 /// Plain bytes that wait to be hashed, unless a single blob is larger; and as many in buffers that wait to be used again.
-const MOST_WAITING: usize = 24 * 1024 * 1024;
+const MOST_WAITING: usize = 16 * 1024 * 1024;
 
 /// Decrypts, decompresses and verifies many blobs, as many side by side as are hashed fastest. `T` is what the caller knows each blob by.
 pub(crate) struct Decoding<T> {

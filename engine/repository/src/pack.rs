@@ -14,9 +14,9 @@ use crate::sha256::Hasher;
 use crate::{Error, Result};
 
 /// A pack is sent once it has grown to this.
-pub const TARGET_SIZE: usize = 16 * 1024 * 1024;
+pub const TARGET_SIZE: usize = 15 * 1024 * 1024;
 /// A blob that would make it larger than this begins another pack.
-const LARGEST_SIZE: usize = TARGET_SIZE + 2 * 1024 * 1024;
+const LARGEST_SIZE: usize = TARGET_SIZE + 1024 * 1024;
 /// What a buffer for a pack of data has room for: its blobs, and the list of as many as there usually are.
 pub const CAPACITY: usize = LARGEST_SIZE + 512 * 1024;
 /// Bytes at a pack's end that hold the length of its list.

@@ -81,8 +81,9 @@ impl Pipeline {
     ) -> Result<Self> {
         let workers = worker_count();
         let (sender, receiver) = bounded(2);
-        // Each filler holds one slab, and a second one while it moves an unfinished chunk over; each worker one in hand and one to be proven.
-        let slabs = reader_count() + MAX_WRITERS + 2 * workers + 3;
+        // Each filler holds one slab, each worker one to be proven. The others, of which one is enough to go on, are in hands, in the queue, or
+        // take over an unfinished chunk; where nothing writes, its share is there for that, too.
+        let slabs = reader_count() + MAX_WRITERS + workers + workers.div_ceil(2);
         let shared = Arc::new(Shared {
             targets,
             slabs: Pool::new(slabs, SLAB_SIZE),
