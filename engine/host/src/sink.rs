@@ -130,6 +130,17 @@ impl sink::HostWriter for Sandbox {
         Ok(Ok(self.table.push(stream)?))
     }
 
+    fn crc32c(&mut self, this: Resource<WriterHandle>) -> Answer<u32> {
+        let handle = self.table.get(&this)?;
+        match handle.writer.crc32c() {
+            Some(crc32c) => Ok(Ok(crc32c)),
+            None => {
+                let error = handle.failure();
+                Ok(Err(self.fail(error)))
+            }
+        }
+    }
+
     fn finish(&mut self, this: Resource<WriterHandle>) -> Answer<sink::Summary> {
         self.unfinished.remove(&this.rep());
         let handle = self.table.delete(this)?;

@@ -38,6 +38,12 @@ impl SharedWriter {
         Some(written)
     }
 
+    /// CRC-32C of what was written. `None` after a failure.
+    pub(crate) fn crc32c(&self) -> Option<u32> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.writer.as_ref().map(|writer| writer.crc32c())
+    }
+
     /// Takes the writer for its end. `None` after a failure.
     pub(crate) fn take(&self) -> Option<Box<dyn Writer>> {
         self.0

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::backup::manifest::Stream;
 use crate::contents::{Contents, Walk};
 use crate::id::Id;
 use crate::prefetch::Prefetch;
@@ -39,8 +40,7 @@ impl SnapshotFeed {
     }
 
     fn entry(&self, path: String, node: &crate::tree::Node) -> Entry {
-        let streams = self.contents.manifest().map(|manifest| &manifest.streams);
-        let stream = streams.and_then(|streams| streams.get(&path));
+        let stream = self.stream(&path);
         Entry {
             size: Some(node.size),
             modified: Some(node.mtime.as_nanoseconds()),
@@ -48,6 +48,11 @@ impl SnapshotFeed {
             fingerprint: stream.and_then(|stream| stream.fingerprint.clone()),
             path,
         }
+    }
+
+    /// What is known of a file that a plugin wrote.
+    fn stream(&self, path: &str) -> Option<&Stream> {
+        self.contents.manifest()?.streams.get(path)
     }
 }
 
@@ -91,8 +96,11 @@ impl Feed for SnapshotFeed {
         })?;
         let ids: Ids = content.into_iter().map(Ok).collect::<Vec<_>>().into_iter();
         Ok(Box::new(FileReader {
+            path: path.to_owned(),
             chunks: Prefetch::new(Arc::clone(self.contents.reader()), ids),
             chunk: Bytes::new(),
+            crc32c: 0,
+            written: self.stream(path).and_then(|stream| stream.crc32c),
             progress: Arc::clone(&self.progress),
         }))
     }
@@ -121,9 +129,28 @@ impl Feed for SnapshotFeed {
 type Ids = std::vec::IntoIter<Result<Id>>;
 
 struct FileReader {
+    path: String,
     chunks: Prefetch<Ids>,
     chunk: Bytes,
+    /// Of what was read so far.
+    crc32c: u32,
+    /// Of what the plugin wrote, where that is known.
+    written: Option<u32>,
     progress: Arc<Progress>,
+}
+
+impl FileReader {
+    /// The end: each piece was what its id says, and together they have to be what was written.
+    fn end(&self) -> Result<Bytes> {
+        match self.written {
+            Some(written) if written != self.crc32c => Err(Error::corrupted(
+                "its pieces are whole, but together they are not what was backed up",
+            )
+            .on(&self.path)
+            .hint("take another backup, and report this: it is a fault of the engine")),
+            _ => Ok(Bytes::new()),
+        }
+    }
 }
 
 impl Reader for FileReader {
@@ -131,8 +158,11 @@ impl Reader for FileReader {
         self.progress.check_cancelled()?;
         while self.chunk.is_empty() {
             match self.chunks.next().transpose()? {
-                Some(chunk) => self.chunk = chunk.into(),
-                None => return Ok(Bytes::new()),
+                Some(chunk) => {
+                    self.crc32c = crc32c::crc32c_append(self.crc32c, &chunk);
+                    self.chunk = chunk.into();
+                }
+                None => return self.end(),
             }
         }
         let count = max.min(self.chunk.len());

@@ -157,6 +157,9 @@ pub trait Writer: Send {
     /// Appends. Blocks while the pipeline is full.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
+    /// CRC-32C of what was written so far.
+    fn crc32c(&self) -> u32;
+
     /// Ends the file.
     fn finish(self: Box<Self>) -> Result<Summary>;
 }

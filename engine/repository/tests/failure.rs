@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use common::{Fixture, Folder, PASSWORD, backup_to, noise};
 use strongroom_repository::backup::{BackupSession, RunInfo, SourceInfo};
+use strongroom_repository::blobs::BlobReader;
+use strongroom_repository::contents::Contents;
+use strongroom_repository::feed::SnapshotFeed;
+use strongroom_repository::index::Index;
 use strongroom_repository::source::{
     Attributes, Begun, Entry, Feed, Kind, Outcome, RestoreRequest, Sink, Source,
 };
@@ -167,6 +171,59 @@ fn streams_become_files() {
         }
         let output = fixture.dumped(&restic, "/media/shop.dump");
         assert!(output == dump, "the dump differs");
+    }
+}
+
+/// Pieces that are whole do not make a file that is: all of it is compared with what the plugin wrote.
+#[test]
+fn a_stream_that_was_put_together_wrongly_is_not_given_back() {
+    let fixture = Fixture::new();
+    let dump = noise(5 << 20, 4);
+    let mut source = Scripted(|sink: &dyn Sink| write(sink, "shop.dump", &dump));
+    fixture
+        .try_backup(&mut source, Kind::Full)
+        .expect("a backup");
+    assert_eq!(read_latest(&fixture, "shop.dump"), Ok(dump.clone()));
+
+    // The same manifest beside another content.
+    let restic = &Restic::installed()[0];
+    let copy = fixture.path("copy");
+    let target = copy.to_str().expect("UTF-8");
+    fixture.restic(restic, &["restore", "latest", "--target", target]);
+    let mut other = dump;
+    other.rotate_left(1 << 20);
+    fs::write(copy.join("media/shop.dump"), other).expect("written");
+    let backup = restic
+        .command(&fixture.path("repository"), PASSWORD)
+        .args(["backup", ".", "--tag", "run:forged"])
+        .current_dir(&copy)
+        .output()
+        .expect("restic runs");
+    assert!(backup.status.success(), "{backup:?}");
+    assert_eq!(
+        read_latest(&fixture, "shop.dump"),
+        Err("shop.dump: its pieces are whole, but together they are not what was backed up".into())
+    );
+}
+
+/// All of a file of the newest snapshot, as its source gets it back.
+fn read_latest(fixture: &Fixture, path: &str) -> Result<Vec<u8>, String> {
+    let repository = fixture.reopen();
+    let progress = Arc::new(Progress::default());
+    let snapshots = repository.snapshots().expect("listed").good;
+    let (id, snapshot) = snapshots.into_iter().next_back().expect("there is one");
+    let index = Index::load(&repository, &progress).expect("loads");
+    let reader = Arc::new(BlobReader::new(repository, Arc::new(index)));
+    let contents = Contents::open(reader, id, &snapshot).expect("opens");
+    let feed = SnapshotFeed::new(Arc::new(contents), Vec::new(), progress);
+    let mut file = feed.open(path).expect("is there");
+    let mut content = Vec::new();
+    loop {
+        match file.read(1 << 20) {
+            Ok(bytes) if bytes.is_empty() => return Ok(content),
+            Ok(bytes) => content.extend_from_slice(&bytes),
+            Err(error) => return Err(error.to_string()),
+        }
     }
 }
 

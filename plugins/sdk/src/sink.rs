@@ -104,6 +104,12 @@ impl Writer {
         Ok(Output::new(self.0.get_ref().0.body()?))
     }
 
+    /// CRC-32C (Castagnoli) of what was written so far, which the engine has computed with the processor's own instruction.
+    pub fn crc32c(&mut self) -> Result<u32> {
+        self.0.flush()?;
+        Ok(self.0.get_ref().0.crc32c()?)
+    }
+
     /// Ends the file.
     pub fn finish(self) -> Result<Summary> {
         let direct = self

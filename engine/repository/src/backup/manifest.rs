@@ -75,8 +75,9 @@ impl Manifest {
 pub struct Stream {
     /// Bytes.
     pub size: u64,
-    /// Of the whole file, in hex.
-    pub sha256: String,
+    /// CRC-32C of all that the plugin wrote, taken before anything was done with it. Whoever reads all of it compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
     /// The plugin's mark for "unchanged".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,

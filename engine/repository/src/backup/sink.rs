@@ -6,8 +6,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::directory::Home;
 use super::file::FileInProgress;
 use super::filler::Filler;
@@ -18,7 +16,7 @@ use super::stats::Stats;
 use super::storer::Storer;
 use super::tree::archive_tree;
 use crate::guard::lock;
-use crate::id::{Id, hex};
+use crate::id::Id;
 use crate::source::{Attributes, Begun, Entry, Parent, Sink, Summary, Tree, Writer};
 use crate::tree::{FileTime, Node, NodeType};
 use crate::{Error, ErrorKind, Result};
@@ -199,7 +197,7 @@ struct StreamWriter {
     entry: Entry,
     in_parent: bool,
     size: u64,
-    sha256: Sha256,
+    crc32c: u32,
 }
 
 impl StreamWriter {
@@ -218,7 +216,7 @@ impl StreamWriter {
             entry,
             in_parent,
             size: 0,
-            sha256: Sha256::new(),
+            crc32c: 0,
         })
     }
 
@@ -238,10 +236,14 @@ impl StreamWriter {
 
 impl Writer for StreamWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.sha256.update(bytes);
+        self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
         self.size += bytes.len() as u64;
         let written = self.filler.write(bytes, &self.file);
         self.shared.failure.explain(written)
+    }
+
+    fn crc32c(&self) -> u32 {
+        self.crc32c
     }
 
     fn finish(mut self: Box<Self>) -> Result<Summary> {
@@ -257,7 +259,7 @@ impl Writer for StreamWriter {
         self.shared.progress.advance(0, 1);
         let stream = Stream {
             size: self.size,
-            sha256: hex(&std::mem::take(&mut self.sha256).finalize()),
+            crc32c: Some(self.crc32c),
             fingerprint: self.entry.fingerprint.take(),
         };
         let mut gathered = lock(&self.gathered);

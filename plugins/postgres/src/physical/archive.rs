@@ -87,7 +87,6 @@ impl<'a> Unpacker<'a> {
             mode: header.mode().ok(),
             fingerprint: None,
         })?;
-        let mut crc = 0;
         let mut size = 0;
         loop {
             let count = entry.read(&mut self.buffer).on(path)?;
@@ -95,7 +94,6 @@ impl<'a> Unpacker<'a> {
             if bytes.is_empty() {
                 break;
             }
-            crc = crc32c::crc32c_append(crc, bytes);
             size += bytes.len() as u64;
             writer.write_all(bytes)?;
         }
@@ -103,8 +101,9 @@ impl<'a> Unpacker<'a> {
             let problem = format!("{path} ended after {size} of {expected} bytes");
             return Err(Error::new(ErrorKind::Failed, problem));
         }
+        let crc32c = writer.crc32c()?;
         writer.finish()?;
-        self.received.add(path, size, crc);
+        self.received.add(path, size, crc32c);
         Ok(())
     }
 }

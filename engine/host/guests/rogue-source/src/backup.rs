@@ -19,9 +19,12 @@ pub(crate) fn backup(config: &Config, sink: &Sink) -> Result<Attributes, Error> 
         "write" => {
             let writer = begin(sink, "a.txt")?;
             writer.write(b"hello ")?;
+            let half = writer.crc32c()?;
             writer.write(b"world")?;
+            let checksums = format!("{half:08x} {:08x}", writer.crc32c()?);
             let summary = Writer::finish(writer)?;
             sink.note("bytes", &summary.bytes.to_string());
+            sink.note("checksums", &checksums);
             if let Some(parent) = sink.parent() {
                 let carried = sink.carry("old.txt")?;
                 return Ok(vec![
