@@ -20,7 +20,7 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
     /// With the header, and with the checksum where there is one.
     pub(crate) length: u32,
-    /// Where the event ends in its file, modulo 2³².
+    /// Where the event ends in its file, modulo 2³². 0 where nobody says: newer MariaDBs tell it only of the events that begin and end a transaction.
     pub(crate) end: u32,
     flags: u16,
 }
@@ -80,7 +80,8 @@ impl Event {
 
     /// Whether it lies in no file.
     pub(crate) fn is_artificial(&self) -> bool {
-        self.flags & ARTIFICIAL != 0 || self.kind == Kind::Heartbeat || self.end == 0
+        let is_repeated = matches!(self.kind, Kind::Rotate | Kind::Format) && self.end == 0;
+        self.flags & ARTIFICIAL != 0 || self.kind == Kind::Heartbeat || is_repeated
     }
 }
 
@@ -199,8 +200,17 @@ pub(crate) mod tests {
         assert_eq!((header.timestamp, header.end), (77, 400));
         assert_eq!(header.length as usize, bytes.len());
         assert!(!header.is_artificial());
-        let rotate = event(4, 0, 0, b"", false);
-        assert!(Event::parse(rotate.first_chunk().expect("long enough")).is_artificial());
+        let is_artificial = |kind, end| {
+            let bytes = event(kind, 0, end, b"", false);
+            Event::parse(bytes.first_chunk().expect("long enough")).is_artificial()
+        };
+        assert!(is_artificial(4, 0), "names the file that follows");
+        assert!(!is_artificial(4, 400), "is the last of its file");
+        let rows = 23;
+        assert!(
+            !is_artificial(rows, 0),
+            "lies in a transaction of MariaDB 11.8"
+        );
     }
 
     #[test]

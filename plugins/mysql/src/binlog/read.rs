@@ -123,10 +123,11 @@ impl<F: Write> Reading<F> {
         }
     }
 
-    /// The file is stored as it lies on the server's disk, so every event must end where the server says that it does.
+    /// The file is stored as it lies on the server's disk, so every event must end where the server says that it does. Where it does not say, the
+    /// next event of which it does vouches for both.
     fn advance(&mut self, event: &Event) -> Result<()> {
         self.offset += u64::from(event.length);
-        if self.offset & 0xffff_ffff == u64::from(event.end) {
+        if event.end == 0 || self.offset & 0xffff_ffff == u64::from(event.end) {
             return Ok(());
         }
         Err(self.damaged("an event is not where it says that it is"))
