@@ -54,6 +54,8 @@ pub(crate) struct Programs {
     pub(crate) restic: Vec<Restic>,
     /// The folder of a MySQL, which Debian's own release does not have.
     pub(crate) mysql: Option<PathBuf>,
+    /// The folder of a MariaDB of a newer series.
+    pub(crate) newer_mariadb: Option<PathBuf>,
     /// What could not be had, by name and with the reason.
     pub(crate) missing: Vec<String>,
 }
@@ -64,15 +66,20 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<Programs> {
     mysql::install()?;
     postgres::install()?;
     let (restic, no_restic) = restics(workspace);
-    let mysql = mysql::mysql(workspace);
-    let no_mysql = mysql
-        .as_ref()
-        .err()
-        .map(|error| format!("MySQL: {}", error.to_string().replace('\n', "; ")));
+    let mut missing: Vec<String> = no_restic.into_iter().collect();
+    let mut unpacked = |server: mysql::Foreign| {
+        let folder = server.unpacked(workspace);
+        let missed = |error: &Error| {
+            let error = error.to_string().replace('\n', "; ");
+            missing.push(format!("{}: {error}", server.name));
+        };
+        folder.inspect_err(missed).ok()
+    };
     Ok(Programs {
         restic,
-        mysql: mysql.ok(),
-        missing: no_restic.into_iter().chain(no_mysql).collect(),
+        mysql: unpacked(mysql::MYSQL),
+        newer_mariadb: unpacked(mysql::NEWER_MARIADB),
+        missing,
     })
 }
 

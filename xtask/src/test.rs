@@ -3,7 +3,7 @@
 //! In: arguments for `cargo test`. Out: its output, what had to be skipped, and as the last line `N passed, N failed, N skipped`.
 //!
 //! Tests find programs through the environment: `STRONGROOM_TEST_RESTIC` holds the paths of every restic, separated by `:`, oldest first;
-//! `STRONGROOM_TEST_MYSQL` the folder of an unpacked MySQL. A test
+//! `STRONGROOM_TEST_MYSQL` the folder of an unpacked MySQL, and `STRONGROOM_TEST_MARIADB` that of a MariaDB of a newer series. A test
 //! that cannot do an optional part of its work here appends a line with its name and the reason to the file `STRONGROOM_TEST_SKIPPED`.
 
 use std::collections::BTreeSet;
@@ -47,6 +47,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCod
             .env("STRONGROOM_TEST_SKIPPED", &skipped_file);
         if let Some(mysql) = &programs.mysql {
             cargo.env("STRONGROOM_TEST_MYSQL", mysql);
+        }
+        if let Some(mariadb) = &programs.newer_mariadb {
+            cargo.env("STRONGROOM_TEST_MARIADB", mariadb);
         }
         say("cargo test, of the workspace");
         if !test(&mut cargo, &mut total)? {

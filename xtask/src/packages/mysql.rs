@@ -1,7 +1,7 @@
 //! MariaDB and MySQL for the tests, which start servers of their own.
 //!
 //! In: what is installed. Out: Debian's `mariadb-server` and `mariadb-client` are, and no server runs because of it; MySQL, which only Debian's sid
-//! has, lies unpacked in a folder of ours, with a script for each program that finds its libraries. MySQL is optional.
+//! has, and a newer MariaDB lie unpacked in folders of ours, with a script for each program that finds its libraries. Those two are optional.
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -26,15 +26,43 @@ const MARIADB_PROGRAMS: [&str; 5] = [
     "mariadb-binlog",
 ];
 
-const MYSQL_PACKAGES: [&str; 2] = ["mysql-server-core", "mysql-client-core"];
+/// A server of another suite, to be unpacked.
+pub(super) struct Foreign {
+    /// For people.
+    pub(super) name: &'static str,
+    suite: &'static str,
+    /// What its folder is called.
+    folder: &'static str,
+    packages: [&'static str; 2],
+    /// In the folders where the packages have them, the server first.
+    programs: [&'static str; 4],
+}
 
-/// Programs of MySQL, in the folders where the packages have them.
-const MYSQL_PROGRAMS: [&str; 4] = [
-    "usr/sbin/mysqld",
-    "usr/bin/mysql",
-    "usr/bin/mysqldump",
-    "usr/bin/mysqlbinlog",
-];
+pub(super) const MYSQL: Foreign = Foreign {
+    name: "MySQL",
+    suite: "sid",
+    folder: "mysql",
+    packages: ["mysql-server-core", "mysql-client-core"],
+    programs: [
+        "usr/sbin/mysqld",
+        "usr/bin/mysql",
+        "usr/bin/mysqldump",
+        "usr/bin/mysqlbinlog",
+    ],
+};
+
+pub(super) const NEWER_MARIADB: Foreign = Foreign {
+    name: "MariaDB 11",
+    suite: "trixie",
+    folder: "mariadb-11",
+    packages: ["mariadb-server-core", "mariadb-client"],
+    programs: [
+        "usr/sbin/mariadbd",
+        "usr/bin/mariadb",
+        "usr/bin/mariadb-dump",
+        "usr/bin/mariadb-binlog",
+    ],
+};
 
 /// Installs MariaDB where it is missing.
 pub(super) fn install() -> Result<()> {
@@ -49,36 +77,45 @@ pub(super) fn install() -> Result<()> {
     installed
 }
 
-/// The folder of the unpacked MySQL, with its programs in `bin`. Unpacked once, and kept.
-pub(super) fn mysql(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.target_folder("peers")?.join("mysql");
-    if runs(&folder) {
-        return Ok(folder);
-    }
-    let _lock = workspace.lock("mysql")?;
-    say("unpacking MySQL from Debian sid");
-    let _ = fs::remove_dir_all(&folder);
-    let root = folder.join("root");
-    let sid = Mirror::find(&workspace.target_folder("toolchain/apt")?)?.suite("sid")?;
-    sid.unpack_with_dependencies(&MYSQL_PACKAGES, &root)?;
-    write_scripts(&folder, &root)?;
-    if !runs(&folder) {
-        // Tried again next time, rather than taken for one that works.
-        let _ = fs::remove_dir_all(&folder);
-        return Err(Error::new(
-            "MySQL of Debian sid does not run on this machine",
+impl Foreign {
+    /// Its folder, with its programs in `bin`. Unpacked once, and kept.
+    pub(super) fn unpacked(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let folder = workspace.target_folder("peers")?.join(self.folder);
+        if self.runs(&folder) {
+            return Ok(folder);
+        }
+        let _lock = workspace.lock(self.folder)?;
+        say(&format!(
+            "unpacking {} from Debian {}",
+            self.name, self.suite
         ));
+        let _ = fs::remove_dir_all(&folder);
+        let root = folder.join("root");
+        let mirror = Mirror::find(&workspace.target_folder("toolchain/apt")?)?;
+        let suite = mirror.suite(self.suite)?;
+        suite.unpack_with_dependencies(&self.packages, &root)?;
+        write_scripts(&folder, &root, &self.programs)?;
+        if !self.runs(&folder) {
+            // Tried again next time, rather than taken for one that works.
+            let _ = fs::remove_dir_all(&folder);
+            return Err(Error::new(format!(
+                "{} of Debian {} does not run on this machine",
+                self.name, self.suite
+            )));
+        }
+        Ok(folder)
     }
-    Ok(folder)
-}
 
-fn runs(folder: &Path) -> bool {
-    let program = folder.join("bin/mysqld");
-    process::output(Command::new(program).arg("--version")).is_ok()
+    fn runs(&self, folder: &Path) -> bool {
+        let [server, ..] = self.programs;
+        let server = Path::new(server).file_name().unwrap_or_default();
+        let program = folder.join("bin").join(server);
+        process::output(Command::new(program).arg("--version")).is_ok()
+    }
 }
 
 /// The packages' programs want the libraries of their own suite, the loader among them.
-fn write_scripts(folder: &Path, root: &Path) -> Result<()> {
+fn write_scripts(folder: &Path, root: &Path, programs: &[&str]) -> Result<()> {
     let loader = ["usr/lib64", "usr/lib"]
         .iter()
         .find_map(|place| entry(&root.join(place), |name| name.starts_with("ld-linux")))
@@ -87,7 +124,7 @@ fn write_scripts(folder: &Path, root: &Path) -> Result<()> {
         .ok_or_else(|| Error::new("the unpacked packages have no libraries"))?;
     let bin = folder.join("bin");
     make_folder(&bin)?;
-    for program in MYSQL_PROGRAMS {
+    for program in programs {
         let real = root.join(program);
         let script = bin.join(real.file_name().unwrap_or_default());
         let text = format!(

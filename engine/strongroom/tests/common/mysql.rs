@@ -65,18 +65,34 @@ impl Family {
 
     /// MySQL, where the set-up of the tests has unpacked it.
     pub fn mysql(test: &str) -> Option<Self> {
-        let Some(folder) = std::env::var_os("STRONGROOM_TEST_MYSQL") else {
-            skip(test, "there is no MySQL: STRONGROOM_TEST_MYSQL is not set");
+        let programs = ["mysqld", "mysql", "mysqldump", "mysqlbinlog"];
+        Self::unpacked(test, "mysql", "STRONGROOM_TEST_MYSQL", programs)
+    }
+
+    /// A MariaDB of a newer series than the one that is installed, where the set-up of the tests has unpacked it.
+    pub fn newer_mariadb(test: &str) -> Option<Self> {
+        let programs = ["mariadbd", "mariadb", "mariadb-dump", "mariadb-binlog"];
+        Self::unpacked(test, "mariadb", "STRONGROOM_TEST_MARIADB", programs)
+    }
+
+    fn unpacked(
+        test: &str,
+        key: &'static str,
+        variable: &str,
+        programs: [&str; 4],
+    ) -> Option<Self> {
+        let Some(folder) = std::env::var_os(variable) else {
+            skip(test, &format!("{variable} is not set"));
             return None;
         };
         let folder = PathBuf::from(folder);
-        let program = |name: &str| folder.join("bin").join(name);
+        let [server, client, dump, log] = programs.map(|name| folder.join("bin").join(name));
         Some(Self {
-            key: "mysql",
-            server: program("mysqld"),
-            client: program("mysql"),
-            dump: program("mysqldump"),
-            log: program("mysqlbinlog"),
+            key,
+            server,
+            client,
+            dump,
+            log,
             base: Some(folder.join("root/usr")),
         })
     }
@@ -108,9 +124,9 @@ impl Family {
 
     /// The data of a server that has never run, made once for all tests of a program.
     fn template(&self) -> PathBuf {
-        static TEMPLATES: [OnceLock<TempDir>; 2] = [const { OnceLock::new() }; 2];
-        let template = &TEMPLATES[usize::from(self.key == "mysql")];
-        let folder = template.get_or_init(|| {
+        static TEMPLATES: [OnceLock<TempDir>; 3] = [const { OnceLock::new() }; 3];
+        let number = usize::from(self.base.is_some()) + usize::from(self.key == "mysql");
+        let folder = TEMPLATES[number].get_or_init(|| {
             let folder = folder();
             let data = format!("--datadir={}", folder.path().join("data").display());
             let mut make = match &self.base {
@@ -120,12 +136,35 @@ impl Family {
             make.arg(data);
             match &self.base {
                 None => make.args(["--auth-root-authentication-method=normal", "--skip-test-db"]),
-                Some(base) => make.arg("--initialize-insecure").args(places(base)),
+                Some(base) if self.key == "mysql" => {
+                    make.arg("--initialize-insecure").args(self.places(base))
+                }
+                // What mariadb-install-db does; that script looks for the programs where they would be installed.
+                Some(base) => {
+                    fs::create_dir_all(folder.path().join("data/mysql")).expect("a folder");
+                    let statements = folder.path().join("statements");
+                    fs::write(&statements, system_tables(base)).expect("written");
+                    let statements = fs::File::open(statements).expect("opens");
+                    make.arg("--bootstrap")
+                        .args(self.places(base))
+                        .stdin(statements)
+                }
             };
             run(&mut make);
             folder
         });
         folder.path().join("data")
+    }
+
+    /// Where an unpacked server has what it looks for elsewhere.
+    fn places(&self, base: &Path) -> [String; 4] {
+        let messages = base.join("share").join(self.key);
+        [
+            format!("--basedir={}", base.display()),
+            format!("--lc-messages-dir={}", messages.display()),
+            format!("--plugin-dir={}", base.join("lib/mysql/plugin").display()),
+            "--secure-file-priv=".into(),
+        ]
     }
 }
 
@@ -148,10 +187,16 @@ impl Server {
             .args(&self.options)
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log);
-        match &self.family.base {
-            None => command.arg("--plugin-maturity=unknown"),
-            Some(base) => command.args(places(base)).arg("--mysqlx=OFF"),
-        };
+        command.args(
+            self.family
+                .base
+                .iter()
+                .flat_map(|base| self.family.places(base)),
+        );
+        command.arg(match self.family.key {
+            "mysql" => "--mysqlx=OFF",
+            _ => "--plugin-maturity=unknown",
+        });
         self.child = Some(command.spawn().expect("the server starts"));
         let started = Instant::now();
         while !self.try_sql("SELECT 1").0 {
@@ -285,14 +330,22 @@ impl Drop for Server {
     }
 }
 
-/// Where an unpacked MySQL has what it looks for elsewhere.
-fn places(base: &Path) -> [String; 4] {
-    [
-        format!("--basedir={}", base.display()),
-        format!("--lc-messages-dir={}", base.join("share/mysql").display()),
-        format!("--plugin-dir={}", base.join("lib/mysql/plugin").display()),
-        "--secure-file-priv=".into(),
-    ]
+/// The statements that make the tables of a MariaDB's own.
+fn system_tables(base: &Path) -> String {
+    let mut statements =
+        "CREATE DATABASE IF NOT EXISTS mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"
+            .to_owned();
+    for file in [
+        "mariadb_system_tables.sql",
+        "mariadb_performance_tables.sql",
+        "mariadb_system_tables_data.sql",
+        "maria_add_gis_sp_bootstrap.sql",
+        "mariadb_sys_schema.sql",
+    ] {
+        let path = base.join("share/mariadb").join(file);
+        statements += &fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+    statements
 }
 
 /// A folder that whoever the servers run as can write to.

@@ -131,6 +131,13 @@ fn any_moment_of_a_series_of_mariadb_comes_back() {
 }
 
 #[test]
+fn any_moment_of_a_series_of_a_newer_mariadb_comes_back() {
+    if let Some(family) = Family::newer_mariadb("any moment of a newer MariaDB") {
+        any_moment_of_a_series_comes_back(&family);
+    }
+}
+
+#[test]
 fn any_moment_of_a_series_of_mysql_comes_back() {
     if let Some(family) = Family::mysql("any moment of MySQL") {
         any_moment_of_a_series_comes_back(&family);
@@ -251,6 +258,13 @@ fn stored_files_are_the_servers(family: &Family) {
 #[test]
 fn the_stored_log_is_the_servers_byte_for_byte_and_mariadb_binlog_reads_it() {
     stored_files_are_the_servers(&Family::mariadb());
+}
+
+#[test]
+fn the_stored_log_of_a_newer_mariadb_is_the_servers_byte_for_byte() {
+    if let Some(family) = Family::newer_mariadb("the stored log of a newer MariaDB") {
+        stored_files_are_the_servers(&family);
+    }
 }
 
 #[test]

@@ -60,6 +60,13 @@ fn a_mariadb_of_every_type_comes_back_as_it_was_at_one_moment() {
 }
 
 #[test]
+fn a_newer_mariadb_of_every_type_comes_back_as_it_was_at_one_moment() {
+    if let Some(family) = Family::newer_mariadb("a newer MariaDB of every type") {
+        everything_comes_back(&family);
+    }
+}
+
+#[test]
 fn a_mysql_of_every_type_comes_back_as_it_was_at_one_moment() {
     if let Some(family) = Family::mysql("a MySQL of every type") {
         everything_comes_back(&family);
