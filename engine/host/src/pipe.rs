@@ -1,4 +1,5 @@
-//! The pipes of a program as streams of a guest: reads and writes that wait without blocking the thread, and move up to a mebibyte at a time.
+//! The pipes of a program as streams of a guest: reads and writes that wait for the program without blocking the thread, and move up to a mebibyte at
+//! a time. A read pauses for a millisecond where that brings more.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,7 +14,7 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 const STEP: usize = 1 << 20;
 /// With so many bytes in a pipe nobody waits for more.
 const ENOUGH: u64 = 256 << 10;
-/// How long more may take to come. Even at a gigabyte a second the pipe is not full by then.
+/// How long more may take to come. Even at 700 MB a second the pipe is not full by then.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a program writes.

@@ -188,6 +188,7 @@ fn grouped(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::results::Rounds;
 
     #[test]
     fn a_long_line_is_wrapped_between_words() {
@@ -197,7 +198,6 @@ mod tests {
         assert_eq!(lines.join(" "), words);
         assert_eq!(wrapped("short"), ["short"]);
     }
-    use crate::bench::results::Rounds;
 
     #[test]
     fn every_chart_is_drawn_with_a_bar_for_every_tool() {

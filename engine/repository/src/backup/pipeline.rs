@@ -81,8 +81,8 @@ impl Pipeline {
     ) -> Result<Self> {
         let workers = worker_count();
         let (sender, receiver) = bounded(2);
-        // Each filler holds one slab, each worker one to be proven. The others, of which one is enough to go on, are in hands, in the queue, or
-        // take over an unfinished chunk; where nothing writes, its share is there for that, too.
+        // Each filler holds one slab, and each worker one to be proven. One more is enough to go on: it takes over an unfinished chunk, waits in
+        // the queue or is in a worker's hand. Where no plugin writes, the writers' share serves for that, too.
         let slabs = reader_count() + MAX_WRITERS + workers + workers.div_ceil(2);
         let shared = Arc::new(Shared {
             targets,

@@ -125,6 +125,7 @@ impl Family {
     /// The data of a server that has never run, made once for all tests of a program.
     fn template(&self) -> PathBuf {
         static TEMPLATES: [OnceLock<TempDir>; 3] = [const { OnceLock::new() }; 3];
+        // The installed MariaDB, the unpacked one, MySQL.
         let number = usize::from(self.base.is_some()) + usize::from(self.key == "mysql");
         let folder = TEMPLATES[number].get_or_init(|| {
             let folder = folder();
