@@ -7,13 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use common::{Fixture, PASSWORD, noise};
-use strongroom_repository::blobs::BlobReader;
+use common::{Fixture, PASSWORD, everything_to, latest, noise};
 use strongroom_repository::check::{CheckOptions, check};
-use strongroom_repository::contents::Contents;
-use strongroom_repository::index::Index;
-use strongroom_repository::restore::{RestoreOptions, restore_tree};
-use strongroom_repository::source::Conflict;
+use strongroom_repository::restore::restore_tree;
 use strongroom_repository::testing::DirectoryDestination;
 use strongroom_repository::{Progress, Repository, Result};
 
@@ -131,19 +127,9 @@ fn findings(repository: &Result<Arc<Repository>>) -> String {
 }
 
 fn restore(repository: &Result<Arc<Repository>>, target: &Path) -> Result<()> {
-    let repository = repository.clone()?;
-    let progress = Progress::default();
-    let index = Arc::new(Index::load(&repository, &progress)?);
-    let (id, snapshot) = repository.snapshots()?.find("latest")?.clone();
-    let reader = Arc::new(BlobReader::new(repository, index));
-    let contents = Contents::open(reader, id, &snapshot)?;
-    let options = RestoreOptions {
-        target: target.into(),
-        conflict: Conflict::Fail,
-        delete_extra: false,
-        paths: Vec::new(),
-    };
-    restore_tree(&contents, contents.root().clone(), &options, &progress).map(drop)
+    let contents = latest(repository.clone()?)?;
+    let (root, options) = (contents.root().clone(), everything_to(target));
+    restore_tree(&contents, root, &options, &Progress::default()).map(drop)
 }
 
 /// Files that a restore finished hold what was backed up. An unfinished one still has the mode that it was made with.

@@ -5,19 +5,14 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use common::{Fixture, noise};
-use strongroom_repository::blobs::BlobReader;
+use common::{Fixture, everything_to, noise};
 use strongroom_repository::check::{CheckOptions, check};
-use strongroom_repository::contents::Contents;
-use strongroom_repository::index::Index;
 use strongroom_repository::prune::{MaxUnused, PruneOptions, prune};
-use strongroom_repository::restore::{RestoreOptions, Selection, restore_tree};
-use strongroom_repository::source::Conflict;
+use strongroom_repository::restore::{Selection, restore_tree};
 use strongroom_repository::tar::write_tar;
 use strongroom_repository::testing::{Restic, assert_same_files};
-use strongroom_repository::{FileType, Progress, Result};
+use strongroom_repository::{FileType, Progress};
 
 fn packs(fixture: &Fixture) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
@@ -80,24 +75,11 @@ fn damaged_once(run: usize, how: Damage) -> (Fixture, BTreeSet<PathBuf>) {
     (fixture, if run == 0 { first } else { second })
 }
 
-fn contents(fixture: &Fixture) -> Result<Contents> {
-    let repository = fixture.reopen();
-    let index = Arc::new(Index::load(&repository, &Progress::default())?);
-    let snapshots = repository.snapshots()?.good;
-    let (id, snapshot) = snapshots.first().expect("a snapshot");
-    let reader = Arc::new(BlobReader::new(repository, index));
-    Contents::open(reader, *id, snapshot)
-}
-
 fn assert_restores(fixture: &Fixture, what: &str) {
-    let contents = contents(fixture).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let contents = fixture.latest();
+    let contents = contents.unwrap_or_else(|error| panic!("{what}: {error}"));
     let target = tempfile::tempdir().expect("a folder");
-    let options = RestoreOptions {
-        target: target.path().join("out"),
-        conflict: Conflict::Fail,
-        delete_extra: false,
-        paths: Vec::new(),
-    };
+    let options = everything_to(&target.path().join("out"));
     let root = contents.root().clone();
     restore_tree(&contents, root, &options, &Progress::default())
         .unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -111,7 +93,7 @@ fn what_is_damaged_in_one_pack_is_taken_from_the_other() {
             let (fixture, _) = damaged_once(run, how);
             assert_restores(&fixture, &format!("{how:?} {run}"));
             // An archive takes another way through the content.
-            let contents = contents(&fixture).expect("opened");
+            let contents = fixture.latest().expect("opened");
             write_tar(
                 &contents,
                 &Selection::default(),

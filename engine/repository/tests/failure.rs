@@ -8,56 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Fixture, Folder, PASSWORD, backup_to, noise};
+use common::{Fixture, Folder, PASSWORD, Scripted, backup_to, entry, noise, write};
 use strongroom_repository::backup::{BackupSession, RunInfo, SourceInfo};
-use strongroom_repository::blobs::BlobReader;
-use strongroom_repository::contents::Contents;
-use strongroom_repository::feed::SnapshotFeed;
-use strongroom_repository::index::Index;
-use strongroom_repository::source::{
-    Attributes, Begun, Entry, Feed, Kind, Outcome, RestoreRequest, Sink, Source,
-};
+use strongroom_repository::source::{Begun, Kind, Sink};
 use strongroom_repository::testing::{Fault, MemoryDestination, Operation, Restic};
 use strongroom_repository::{
     Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
 };
-
-/// A source that does what it is told.
-struct Scripted<F>(F);
-
-impl<F: FnMut(&dyn Sink) -> Result<()> + Send> Source for Scripted<F> {
-    fn check(&mut self) -> Result<Attributes> {
-        Ok(Vec::new())
-    }
-
-    fn backup(&mut self, kind: Kind, sink: &dyn Sink) -> Result<Outcome> {
-        (self.0)(sink).map(|()| Outcome {
-            kind,
-            attributes: Vec::new(),
-        })
-    }
-
-    fn restore(&mut self, _: &RestoreRequest, _: &dyn Feed) -> Result<Attributes> {
-        unreachable!("not restored")
-    }
-}
-
-fn entry(path: &str) -> Entry {
-    Entry {
-        path: path.into(),
-        ..Entry::default()
-    }
-}
-
-fn write(sink: &dyn Sink, path: &str, content: &[u8]) -> Result<()> {
-    match sink.file(entry(path))? {
-        Begun::Unchanged => Ok(()),
-        Begun::Write(mut writer) => {
-            writer.write(content)?;
-            writer.finish().map(drop)
-        }
-    }
-}
 
 /// The backup fails with an error that holds `expected`, and no snapshot is left.
 fn check_failure(script: impl FnMut(&dyn Sink) -> Result<()> + Send, expected: &str) {
@@ -136,135 +93,6 @@ fn too_many_open_files_are_refused() {
         begun.map(drop)
     };
     check_failure(script, "files are being written at once");
-}
-
-/// Streams are restored by restic as they were written, in nested folders.
-#[test]
-fn streams_become_files() {
-    let fixture = Fixture::new();
-    let dump = noise(12 << 20, 4);
-    let mut source = Scripted(|sink: &dyn Sink| {
-        sink.note("server", "15.4");
-        write(sink, "shop.dump", &dump)?;
-        write(sink, "base/1/empty", b"")?;
-        write(sink, "base/1/16384", &noise(100, 6))
-    });
-    let (report, _) = fixture
-        .try_backup(&mut source, Kind::Full)
-        .expect("a backup");
-    assert_eq!(
-        (report.summary.files, report.summary.bytes),
-        (3, dump.len() as u64 + 100)
-    );
-    for restic in Restic::installed() {
-        fixture.restic(&restic, &["check", "--read-data"]);
-        let listed = fixture.restic(&restic, &["ls", "latest"]);
-        for path in [
-            "/.strongroom/manifest.json",
-            "/media/base/1/16384",
-            "/media/shop.dump",
-        ] {
-            assert!(
-                listed.lines().any(|line| line == path),
-                "{path} is not in {listed}"
-            );
-        }
-        let output = fixture.dumped(&restic, "/media/shop.dump");
-        assert!(output == dump, "the dump differs");
-    }
-}
-
-/// Pieces that are whole do not make a file that is: all of it is compared with what the plugin wrote.
-#[test]
-fn a_stream_that_was_put_together_wrongly_is_not_given_back() {
-    let fixture = Fixture::new();
-    let dump = noise(5 << 20, 4);
-    let mut source = Scripted(|sink: &dyn Sink| write(sink, "shop.dump", &dump));
-    fixture
-        .try_backup(&mut source, Kind::Full)
-        .expect("a backup");
-    assert_eq!(read_latest(&fixture, "shop.dump"), Ok(dump.clone()));
-
-    // The same manifest beside another content.
-    let restic = &Restic::installed()[0];
-    let copy = fixture.path("copy");
-    let target = copy.to_str().expect("UTF-8");
-    fixture.restic(restic, &["restore", "latest", "--target", target]);
-    let mut other = dump;
-    other.rotate_left(1 << 20);
-    fs::write(copy.join("media/shop.dump"), other).expect("written");
-    let backup = restic
-        .command(&fixture.path("repository"), PASSWORD)
-        .args(["backup", ".", "--tag", "run:forged"])
-        .current_dir(&copy)
-        .output()
-        .expect("restic runs");
-    assert!(backup.status.success(), "{backup:?}");
-    assert_eq!(
-        read_latest(&fixture, "shop.dump"),
-        Err("shop.dump: its pieces are whole, but together they are not what was backed up".into())
-    );
-}
-
-/// All of a file of the newest snapshot, as its source gets it back.
-fn read_latest(fixture: &Fixture, path: &str) -> Result<Vec<u8>, String> {
-    let repository = fixture.reopen();
-    let progress = Arc::new(Progress::default());
-    let snapshots = repository.snapshots().expect("listed").good;
-    let (id, snapshot) = snapshots.into_iter().next_back().expect("there is one");
-    let index = Index::load(&repository, &progress).expect("loads");
-    let reader = Arc::new(BlobReader::new(repository, Arc::new(index)));
-    let contents = Contents::open(reader, id, &snapshot).expect("opens");
-    let feed = SnapshotFeed::new(Arc::new(contents), Vec::new(), progress);
-    let mut file = feed.open(path).expect("is there");
-    let mut content = Vec::new();
-    loop {
-        match file.read(1 << 20) {
-            Ok(bytes) if bytes.is_empty() => return Ok(content),
-            Ok(bytes) => content.extend_from_slice(&bytes),
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-}
-
-#[test]
-fn an_incremental_backup_carries_what_did_not_change() {
-    let fixture = Fixture::new();
-    let base = noise(5 << 20, 4);
-    let marked = |path: &str| Entry {
-        fingerprint: Some("1".into()),
-        ..entry(path)
-    };
-    let mut full = Scripted(|sink: &dyn Sink| {
-        assert!(sink.parent().is_none());
-        write(sink, "base/file", &base)?;
-        sink.note("end", "0/3000000");
-        let Begun::Write(writer) = sink.file(marked("marked"))? else {
-            panic!("no parent yet")
-        };
-        writer.finish().map(drop)
-    });
-    fixture.try_backup(&mut full, Kind::Full).expect("a backup");
-    let mut incremental = Scripted(|sink: &dyn Sink| {
-        let parent = sink.parent().expect("a parent");
-        assert_eq!(
-            parent.attributes,
-            [("end".to_owned(), "0/3000000".to_owned())]
-        );
-        assert_eq!(sink.carry("base")?.bytes, 5 << 20);
-        assert!(sink.carry("nowhere").is_err());
-        assert!(matches!(sink.file(marked("marked"))?, Begun::Unchanged));
-        write(sink, "wal/1", b"log")
-    });
-    let (report, _) = fixture
-        .try_backup(&mut incremental, Kind::Incremental)
-        .expect("a backup");
-    assert!(report.summary.new_bytes < 10_000, "{report:?}");
-    assert_eq!(report.summary.files, 3);
-    let restic = &Restic::installed()[0];
-    fixture.restic(restic, &["check", "--read-data"]);
-    let output = fixture.dumped(restic, "/media/base/file");
-    assert!(output == base, "the carried file differs");
 }
 
 #[test]

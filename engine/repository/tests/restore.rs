@@ -8,9 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use common::{Fixture, noise};
+use common::{Fixture, everything_to, noise};
 use strongroom_repository::blobs::BlobReader;
-use strongroom_repository::contents::Contents;
 use strongroom_repository::index::Index;
 use strongroom_repository::restore::{RestoreOptions, RestoreReport, Selection, restore_tree};
 use strongroom_repository::source::Conflict;
@@ -104,22 +103,13 @@ fn fill(data: &Path) {
 }
 
 fn restore(fixture: &Fixture, options: &RestoreOptions) -> Result<RestoreReport> {
-    let repository = fixture.reopen();
-    let progress = Progress::default();
-    let index = Arc::new(Index::load(&repository, &progress)?);
-    let (id, snapshot) = repository.snapshots()?.find("latest")?.clone();
-    let reader = Arc::new(BlobReader::new(repository, index));
-    let contents = Contents::open(reader, id, &snapshot)?;
-    restore_tree(&contents, contents.root().clone(), options, &progress)
-}
-
-fn options(target: &Path) -> RestoreOptions {
-    RestoreOptions {
-        target: target.into(),
-        conflict: Conflict::Fail,
-        delete_extra: false,
-        paths: Vec::new(),
-    }
+    let contents = fixture.latest()?;
+    restore_tree(
+        &contents,
+        contents.root().clone(),
+        options,
+        &Progress::default(),
+    )
 }
 
 #[test]
@@ -129,7 +119,7 @@ fn every_attribute_comes_back() {
     let (report, _) = fixture.backup();
     assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
     let target = fixture.path("out/deep");
-    let report = restore(&fixture, &options(&target)).expect("restored");
+    let report = restore(&fixture, &everything_to(&target)).expect("restored");
     assert_eq!(report.problems, []);
     assert_eq!(described(&target), described(&fixture.data()));
     let sparse = fs::metadata(target.join("sparse")).expect("there");
@@ -161,7 +151,7 @@ fn a_snapshot_of_restic_is_restored_by_us() {
         let data = fixture.data();
         fixture.restic(&restic, &["backup", text(&data)]);
         let target = fixture.path("out");
-        let report = restore(&fixture, &options(&target)).expect("restored");
+        let report = restore(&fixture, &everything_to(&target)).expect("restored");
         assert_eq!(report.problems, []);
         let inner = target.join(data.strip_prefix("/").expect("absolute"));
         assert_eq!(described(&inner), described(&data));
@@ -176,7 +166,7 @@ fn nothing_is_overwritten_unless_told() {
     let target = fixture.path("out");
     fs::create_dir_all(target.join("a/b")).expect("folders");
     fs::write(target.join("a/b/note"), "mine").expect("written");
-    let error = restore(&fixture, &options(&target)).expect_err("refused");
+    let error = restore(&fixture, &everything_to(&target)).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert!(
         error.to_string().contains("out/a/b/note: exists already"),
@@ -190,14 +180,14 @@ fn nothing_is_overwritten_unless_told() {
 
     let keep = RestoreOptions {
         conflict: Conflict::KeepExisting,
-        ..options(&target)
+        ..everything_to(&target)
     };
     assert_eq!(restore(&fixture, &keep).expect("restored").kept, 1);
     assert_eq!(fs::read(target.join("a/b/note")).expect("read"), b"mine");
 
     let overwrite = RestoreOptions {
         conflict: Conflict::Overwrite,
-        ..options(&target)
+        ..everything_to(&target)
     };
     fs::write(target.join("a/extra"), "extra").expect("written");
     restore(&fixture, &overwrite).expect("restored");
@@ -242,7 +232,7 @@ fn damage_of_one_file_does_not_lose_the_others() {
     fixture.backup();
     damage_largest_pack(&fixture);
     let target = fixture.path("out");
-    let error = restore(&fixture, &options(&target)).expect_err("damaged");
+    let error = restore(&fixture, &everything_to(&target)).expect_err("damaged");
     assert_eq!(error.kind(), ErrorKind::Corrupted);
     assert!(
         error.to_string().contains("everything else was restored"),
@@ -282,7 +272,7 @@ fn damage_of_one_directory_does_not_lose_the_others() {
     fs::write(&path, bytes).expect("written");
 
     let target = fixture.path("out");
-    let error = restore(&fixture, &options(&target)).expect_err("damaged");
+    let error = restore(&fixture, &everything_to(&target)).expect_err("damaged");
     assert_eq!(error.kind(), ErrorKind::Corrupted);
     let said = error.to_string();
     assert!(
@@ -302,7 +292,7 @@ fn damage_of_one_directory_does_not_lose_the_others() {
     let exact = RestoreOptions {
         delete_extra: true,
         conflict: Conflict::Overwrite,
-        ..options(&target)
+        ..everything_to(&target)
     };
     restore(&fixture, &exact).expect_err("damaged");
     assert!(target.join("lost/precious").exists() && !target.join("kept/extra").exists());
@@ -310,7 +300,7 @@ fn damage_of_one_directory_does_not_lose_the_others() {
     // Who asks for what lies below gets that error, and nothing is written.
     let below = RestoreOptions {
         paths: vec!["lost/deep".into()],
-        ..options(&fixture.path("below"))
+        ..everything_to(&fixture.path("below"))
     };
     let error = restore(&fixture, &below).expect_err("damaged");
     assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
@@ -328,7 +318,7 @@ fn a_file_that_cannot_be_restored_keeps_its_old_content() {
     fs::write(target.join("a/photo"), "the old one").expect("written");
     let overwrite = RestoreOptions {
         conflict: Conflict::Overwrite,
-        ..options(&target)
+        ..everything_to(&target)
     };
     restore(&fixture, &overwrite).expect_err("damaged");
     assert_eq!(
@@ -360,17 +350,8 @@ fn an_archive_holds_everything_and_lists_it_first() {
     let _socket = std::os::unix::net::UnixListener::bind(fixture.data().join("socket"));
     fixture.backup();
 
-    let repository = fixture.reopen();
+    let contents = fixture.latest().expect("opened");
     let progress = Progress::default();
-    let index = Arc::new(Index::load(&repository, &progress).expect("loaded"));
-    let (id, snapshot) = repository
-        .snapshots()
-        .expect("listed")
-        .find("latest")
-        .expect("one")
-        .clone();
-    let reader = Arc::new(BlobReader::new(repository, index));
-    let contents = Contents::open(reader, id, &snapshot).expect("opened");
     let archive = fixture.path("media.tar");
     let file = fs::File::create(&archive).expect("made");
     strongroom_repository::tar::write_tar(&contents, &Selection::default(), file, &progress)
@@ -438,7 +419,7 @@ fn a_backup_of_very_many_files_is_restored_whole() {
     }
     fixture.backup();
     let target = fixture.path("out");
-    let report = restore(&fixture, &options(&target)).expect("restored");
+    let report = restore(&fixture, &everything_to(&target)).expect("restored");
     assert_eq!((report.summary.files, report.directories), (51_000, 61));
     assert_eq!(walk(&target).len(), 51_000);
 }
@@ -451,13 +432,13 @@ fn selected_paths_come_alone() {
     let target = fixture.path("out");
     let some = RestoreOptions {
         paths: vec!["a/b/note".into(), "empty".into()],
-        ..options(&target)
+        ..everything_to(&target)
     };
     assert_eq!(restore(&fixture, &some).expect("restored").summary.files, 2);
     assert!(target.join("a/b/note").exists() && !target.join("a/photo").exists());
     let missing = RestoreOptions {
         paths: vec!["a/c".into()],
-        ..options(&fixture.path("other"))
+        ..everything_to(&fixture.path("other"))
     };
     let error = restore(&fixture, &missing).expect_err("missing");
     assert_eq!(error.to_string(), "no 'a/c' in this backup");

@@ -5,26 +5,12 @@ mod common;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use common::{Fixture, noise};
+use common::{Fixture, everything_to, noise};
 use strongroom_repository::Progress;
-use strongroom_repository::blobs::BlobReader;
-use strongroom_repository::contents::Contents;
-use strongroom_repository::index::Index;
-use strongroom_repository::restore::{RestoreOptions, restore_tree};
+use strongroom_repository::restore::restore_tree;
 use strongroom_repository::sample::{compare_file, sample};
-use strongroom_repository::source::Conflict;
-
-fn contents(fixture: &Fixture) -> Contents {
-    let repository = fixture.reopen();
-    let index = Index::load(&repository, &Progress::default()).expect("an index");
-    let snapshots = repository.snapshots().expect("snapshots");
-    let (id, snapshot) = snapshots.find("latest").expect("a snapshot").clone();
-    let reader = Arc::new(BlobReader::new(repository, Arc::new(index)));
-    Contents::open(reader, id, &snapshot).expect("contents")
-}
 
 fn filled() -> Fixture {
     use std::os::unix::ffi::OsStrExt;
@@ -49,7 +35,7 @@ fn filled() -> Fixture {
 #[test]
 fn a_sample_of_all_files_finds_nothing_different_and_leaves_nothing() {
     let fixture = filled();
-    let contents = contents(&fixture);
+    let contents = fixture.latest().expect("contents");
     let target = fixture.path("scratch");
     fs::create_dir(&target).expect("a folder");
     let sampled = sample(&contents, &target, 100.0, &Progress::default()).expect("sampled");
@@ -61,7 +47,7 @@ fn a_sample_of_all_files_finds_nothing_different_and_leaves_nothing() {
 #[test]
 fn a_sample_is_a_share_and_another_one_each_time() {
     let fixture = filled();
-    let contents = contents(&fixture);
+    let contents = fixture.latest().expect("contents");
     let target = fixture.path("scratch");
     let sampled = |percent| sample(&contents, &target, percent, &Progress::default());
     assert_eq!(sampled(5.0).expect("sampled").files, 6);
@@ -75,16 +61,11 @@ fn a_sample_is_a_share_and_another_one_each_time() {
 #[test]
 fn a_file_that_is_different_on_disk_is_told() {
     let fixture = filled();
-    let contents = contents(&fixture);
+    let contents = fixture.latest().expect("contents");
     let progress = Progress::default();
     let check = |name: &str, change: fn(&Path), expected: &str| {
         let target = fixture.path(&format!("out {}", name.replace('/', " ")));
-        let options = RestoreOptions {
-            target: target.clone(),
-            conflict: Conflict::Fail,
-            delete_extra: false,
-            paths: Vec::new(),
-        };
+        let options = everything_to(&target);
         restore_tree(&contents, contents.root().clone(), &options, &progress).expect("restored");
         let path = target.join(name);
         let node = contents.find(name).expect("a node");

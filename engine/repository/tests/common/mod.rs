@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
+use strongroom_repository::blobs::BlobReader;
+use strongroom_repository::contents::Contents;
 use strongroom_repository::destination::Destination;
+use strongroom_repository::index::Index;
+use strongroom_repository::restore::RestoreOptions;
 use strongroom_repository::source::{
-    Attributes, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
+    Attributes, Begun, Conflict, Entry, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
 };
 pub use strongroom_repository::testing::noise;
 use strongroom_repository::testing::{DirectoryDestination, Restic};
@@ -44,6 +48,45 @@ impl Source for Folder {
 
     fn restore(&mut self, _: &RestoreRequest, _: &dyn Feed) -> Result<Attributes> {
         unreachable!("restored natively")
+    }
+}
+
+/// A source that does what it is told.
+pub struct Scripted<F>(pub F);
+
+impl<F: FnMut(&dyn Sink) -> Result<()> + Send> Source for Scripted<F> {
+    fn check(&mut self) -> Result<Attributes> {
+        Ok(Vec::new())
+    }
+
+    fn backup(&mut self, kind: Kind, sink: &dyn Sink) -> Result<Outcome> {
+        (self.0)(sink).map(|()| Outcome {
+            kind,
+            attributes: Vec::new(),
+        })
+    }
+
+    fn restore(&mut self, _: &RestoreRequest, _: &dyn Feed) -> Result<Attributes> {
+        unreachable!("not restored")
+    }
+}
+
+/// A file of which only its path is known.
+pub fn entry(path: &str) -> Entry {
+    Entry {
+        path: path.into(),
+        ..Entry::default()
+    }
+}
+
+/// Writes a whole file.
+pub fn write(sink: &dyn Sink, path: &str, content: &[u8]) -> Result<()> {
+    match sink.file(entry(path))? {
+        Begun::Unchanged => Ok(()),
+        Begun::Write(mut writer) => {
+            writer.write(content)?;
+            writer.finish().map(drop)
+        }
     }
 }
 
@@ -89,6 +132,11 @@ impl Fixture {
         Arc::new(Repository::open(destination, PASSWORD).expect("opens"))
     }
 
+    /// What the newest snapshot holds, read as another process would.
+    pub fn latest(&self) -> Result<Contents> {
+        latest(self.reopen())
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -124,6 +172,23 @@ impl Fixture {
                 &["dump", "latest", path],
             )
             .stdout
+    }
+}
+
+/// What the newest snapshot holds.
+pub fn latest(repository: Arc<Repository>) -> Result<Contents> {
+    let index = Arc::new(Index::load(&repository, &Progress::default())?);
+    let (id, snapshot) = repository.snapshots()?.find("latest")?.clone();
+    Contents::open(Arc::new(BlobReader::new(repository, index)), id, &snapshot)
+}
+
+/// All of it, to a target that must not be there yet.
+pub fn everything_to(target: &Path) -> RestoreOptions {
+    RestoreOptions {
+        target: target.into(),
+        conflict: Conflict::Fail,
+        delete_extra: false,
+        paths: Vec::new(),
     }
 }
 
