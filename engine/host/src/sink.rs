@@ -109,14 +109,9 @@ impl sink::HostSink for Sandbox {
 impl sink::HostWriter for Sandbox {
     fn write(&mut self, this: Resource<WriterHandle>, bytes: Vec<u8>) -> Answer<()> {
         let handle = self.table.get(&this)?;
-        match handle.writer.write(&bytes) {
-            Some(Ok(())) => Ok(Ok(())),
-            Some(Err(error)) => Ok(Err(self.fail(error))),
-            None => {
-                let error = handle.failure();
-                Ok(Err(self.fail(error)))
-            }
-        }
+        let written = handle.writer.write(&bytes);
+        let written = written.unwrap_or_else(|| Err(handle.failure()));
+        Ok(written.map_err(|error| self.fail(error)))
     }
 
     fn body(&mut self, this: Resource<WriterHandle>) -> Answer<Resource<DynOutputStream>> {
@@ -132,13 +127,8 @@ impl sink::HostWriter for Sandbox {
 
     fn crc32c(&mut self, this: Resource<WriterHandle>) -> Answer<u32> {
         let handle = self.table.get(&this)?;
-        match handle.writer.crc32c() {
-            Some(crc32c) => Ok(Ok(crc32c)),
-            None => {
-                let error = handle.failure();
-                Ok(Err(self.fail(error)))
-            }
-        }
+        let crc32c = handle.writer.crc32c().ok_or_else(|| handle.failure());
+        Ok(crc32c.map_err(|error| self.fail(error)))
     }
 
     fn finish(&mut self, this: Resource<WriterHandle>) -> Answer<sink::Summary> {
