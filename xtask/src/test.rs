@@ -152,9 +152,11 @@ struct Chosen {
 
 impl Chosen {
     /// Every `-p NAME` goes to the workspace that has the package, `plugins` being the names of the plugins'; everything else goes to both.
+    /// `--test NAME` alone goes to the engine's: cargo fails where no package has a test program of that name, and plugins have none.
     fn of(arguments: &[String], plugins: &BTreeSet<String>) -> Self {
         let mut common = Vec::new();
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut names_program = false;
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             if argument == "--" {
@@ -172,12 +174,15 @@ impl Chosen {
                 };
                 packages.push(format!("--package={name}"));
             } else {
+                names_program |= argument == "--test" || argument.starts_with("--test=");
                 common.push(argument.clone());
             }
         }
         if ours.is_empty() && theirs.is_empty() {
             ours.push("--workspace".to_owned());
-            theirs.push("--workspace".to_owned());
+            if !names_program {
+                theirs.push("--workspace".to_owned());
+            }
         }
         let with_common = |packages: Vec<String>| {
             (!packages.is_empty()).then(|| packages.into_iter().chain(common.clone()).collect())
@@ -241,6 +246,17 @@ mod tests {
         let all = "--workspace a_test -- -p volume";
         check("a_test -- -p volume", Some(all), Some(all));
         check("-p xtask a_test", Some("--package=xtask a_test"), None);
+        check("--test cli", Some("--workspace --test cli"), None);
+        check(
+            "-pvolume --test cli",
+            None,
+            Some("--package=volume --test cli"),
+        );
+        check(
+            "-- --test cli",
+            Some("--workspace -- --test cli"),
+            Some("--workspace -- --test cli"),
+        );
         check("--package=volume", None, Some("--package=volume"));
         check(
             "-pvolume -- --nocapture",

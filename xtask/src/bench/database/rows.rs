@@ -16,8 +16,8 @@ pub(super) enum Table {
     Attachments,
 }
 
-/// Seconds since 1970 of the first order, and from one to the next.
-const FIRST: u64 = 1_600_000_000;
+/// Seconds since 2000 of the first order, and from one to the next.
+const FIRST: u64 = 20 * 12 * 28 * 86_400;
 const PACE: u64 = 60;
 
 impl Table {
@@ -181,26 +181,17 @@ fn trim(line: &mut Vec<u8>) {
     }
 }
 
-/// `2026-03-01 14:05:09`. The days of the civil calendar are counted as Howard Hinnant shows (chrono-compatible low-level date algorithms).
+/// `2026-03-01 14:05:09` from seconds since 2000, in a calendar whose months have 28 days: every such date is in everybody's.
 fn moment(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
     format!(
-        "{year}-{month:02}-{day:02} {:02}:{:02}:{:02}",
-        rest / 3_600,
-        rest / 60 % 60,
-        rest % 60
+        "{}-{:02}-{:02} {:02}:{:02}:{:02}",
+        2000 + days / 28 / 12,
+        days / 28 % 12 + 1,
+        days % 28 + 1,
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
     )
 }
 
@@ -227,12 +218,13 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_calendar() {
+    fn moments_follow_each_other_and_stay_on_the_28th() {
         for (seconds, expected) in [
-            (0, "1970-01-01 00:00:00"),
-            (951_782_400, "2000-02-29 00:00:00"),
-            (1_600_000_000, "2020-09-13 12:26:40"),
-            (1_772_373_909, "2026-03-01 14:05:09"),
+            (FIRST, "2020-01-01 00:00:00"),
+            (FIRST + 28 * 86_400 - 1, "2020-01-28 23:59:59"),
+            (FIRST + 28 * 86_400, "2020-02-01 00:00:00"),
+            (FIRST + 12 * 28 * 86_400 - 1, "2020-12-28 23:59:59"),
+            (FIRST + 12 * 28 * 86_400, "2021-01-01 00:00:00"),
         ] {
             assert_eq!(moment(seconds), expected);
         }
