@@ -138,6 +138,11 @@ impl Config {
 }
 
 impl RestoreOptions {
+    /// What a database will be called.
+    pub(crate) fn name_of<'a>(&'a self, database: &'a str) -> &'a str {
+        self.rename.get(database).map_or(database, |name| name)
+    }
+
     /// What no schema can say.
     pub(crate) fn check(&self, config: &Config) -> Result<()> {
         if self.parallel == 0 {

@@ -178,6 +178,36 @@ fn a_database_that_exists_is_replaced_only_when_that_is_asked_for() {
 }
 
 #[test]
+fn all_databases_come_back_into_a_new_server_and_in_place_of_the_old_ones() {
+    let (server, new) = (Server::start(), Server::start());
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql("shop", "CREATE TABLE t AS SELECT 'old' AS a");
+    // The one that the source looks around from.
+    server.sql("postgres", "CREATE TABLE t AS SELECT 'old' AS a");
+    let place = place("", &server);
+    place.configure(&configuration("", &source("new", "", &new), &server));
+    place.ok(&["backup"]);
+
+    place.ok(&["restore", "latest", "--to", "new"]);
+    place.fails(
+        &["restore", "latest", "--to", "new"],
+        1,
+        "database postgres exists already",
+    );
+    for database in ["shop", "postgres"] {
+        assert_eq!(new.sql(database, "SELECT a FROM t"), "old");
+        server.sql(database, "UPDATE t SET a = 'new'");
+    }
+    place.ok(&["restore", "latest", "--to", "db", "--overwrite"]);
+    for database in ["shop", "postgres"] {
+        assert_eq!(server.sql(database, "SELECT a FROM t"), "old");
+    }
+    let names =
+        "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE NOT datistemplate";
+    assert_eq!(server.sql("postgres", names), "postgres shop");
+}
+
+#[test]
 fn a_restore_that_fails_leaves_the_database_that_it_was_to_replace() {
     let server = Server::start();
     server.sql("postgres", "CREATE DATABASE shop");

@@ -17,10 +17,18 @@ use super::{DATABASES, Dumped, GLOBALS, globals, read_list, read_text};
 use crate::config::{Config, RestoreOptions};
 use crate::link::{self, Client};
 use crate::programs::{Programs, connection_string, finish};
-use crate::server::{Database, Version};
+use crate::server::{Database, Version, is_true};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 const PG_RESTORE: &str = "pg_restore";
+
+/// Where to look around from while the configured database is replaced.
+const OTHER_LOBBY: &str = "template1";
+
+/// Whether somebody has made anything in a database; what comes with every one has lower numbers.
+const HOLDS_SOMETHING: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_proc WHERE oid >= 16384) \
+    OR EXISTS (SELECT FROM pg_type WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384) \
+    OR EXISTS (SELECT FROM pg_largeobject_metadata) OR EXISTS (SELECT FROM pg_extension WHERE oid >= 16384)";
 
 /// What one database becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,20 +68,16 @@ pub(crate) fn restore(
     let mut client = link::connect(config, &config.database)?;
     let version = Version::of(&mut client)?;
     let programs = Programs::find(config, &version)?;
-    let existing = client.query("SELECT datname FROM pg_database")?;
-    let existing: BTreeSet<_> = existing.into_iter().flatten().flatten().collect();
+    let existing = existing(config, &mut client, &dumped, options)?;
     let steps = plan(dumped, options, &existing)?;
-    if let Some(own) = steps
-        .iter()
-        .find(|it| it.replaces && it.name == config.database)
-    {
-        let problem = format!(
-            "database {} is the one that this source looks around from",
-            own.name
-        );
-        return Err(Error::new(ErrorKind::Unsupported, problem).hint(
-            "restore it under another name with --option rename.OLD=NEW, or set another database in the source's config",
-        ));
+    let replaces_own = |it: &Step| it.replaces && it.name == config.database;
+    let lobby = match steps.iter().any(replaces_own) {
+        true => OTHER_LOBBY,
+        false => &config.database,
+    };
+    if lobby != config.database {
+        client.close();
+        client = link::connect(config, lobby)?;
     }
 
     // Whichever databases were asked for: their objects belong to roles.
@@ -88,6 +92,7 @@ pub(crate) fn restore(
         let work = Work {
             config,
             programs: &programs,
+            lobby,
             parallel: options.parallel,
             feed,
         };
@@ -118,11 +123,37 @@ pub(crate) fn listed(feed: &Feed) -> Result<Vec<Dumped>> {
     read_list(DATABASES, feed).on("the backup's list of databases")
 }
 
-/// Decides what becomes of each database.
+/// The databases of the server, and of those that would be in the way whether they hold anything. A new server has an empty one from its beginning.
+fn existing(
+    config: &Config,
+    client: &mut Client,
+    dumped: &[Dumped],
+    options: &RestoreOptions,
+) -> Result<BTreeMap<String, bool>> {
+    let wanted: BTreeSet<_> = dumped
+        .iter()
+        .map(|it| options.name_of(&it.database.name))
+        .collect();
+    // One that cannot be looked into is taken for one that does.
+    let holds_something = |name: &str| {
+        let mut inside = link::connect(config, name).ok()?;
+        is_true(&mut inside, HOLDS_SOMETHING).ok()
+    };
+    let names = client.query("SELECT datname FROM pg_database")?;
+    let names = names.into_iter().flatten().flatten();
+    Ok(names
+        .map(|name| {
+            let holds = !wanted.contains(&*name) || holds_something(&name).unwrap_or(true);
+            (name, holds)
+        })
+        .collect())
+}
+
+/// Decides what becomes of each database. `existing` are there, and hold something or not.
 fn plan(
     dumped: Vec<Dumped>,
     options: &RestoreOptions,
-    existing: &BTreeSet<String>,
+    existing: &BTreeMap<String, bool>,
 ) -> Result<Vec<Step>> {
     let is_dumped = |name: &String| dumped.iter().any(|it| it.database.name == *name);
     if let Some(unknown) = options.rename.keys().find(|name| !is_dumped(name)) {
@@ -136,18 +167,18 @@ fn plan(
     let mut steps = Vec::new();
     for dumped in dumped {
         let old = dumped.database.name.clone();
-        let name = options.rename.get(&old).unwrap_or(&old).clone();
+        let name = options.name_of(&old).to_owned();
         if let Some(other) = taken.insert(name.clone(), old.clone()) {
             let problem = format!("rename: {other} and {old} would both become {name}");
             return Err(Error::new(ErrorKind::InvalidConfig, problem));
         }
-        let replaces = existing.contains(&name);
+        let is_in_the_way = existing.get(&name) == Some(&true);
         match options.conflict {
-            OnConflict::KeepExisting if replaces => {
+            OnConflict::KeepExisting if is_in_the_way => {
                 log::info(format!("database {name} exists and is kept"));
                 continue;
             }
-            OnConflict::Fail if replaces => {
+            OnConflict::Fail if is_in_the_way => {
                 let problem = format!("database {name} exists already");
                 return Err(Error::new(ErrorKind::AlreadyExists, problem).hint(format!(
                     "--overwrite replaces it, --option rename.{old}=NEW restores beside it"
@@ -157,8 +188,8 @@ fn plan(
         }
         steps.push(Step {
             dumped,
+            replaces: existing.contains_key(&name),
             name,
-            replaces,
         });
     }
     Ok(steps)
@@ -168,6 +199,8 @@ fn plan(
 pub(crate) struct Work<'a> {
     config: &'a Config,
     programs: &'a Programs<'a>,
+    /// The database to be in while others are made and dropped.
+    lobby: &'a str,
     /// How many connections restore one database.
     parallel: u16,
     feed: &'a Feed<'a>,
@@ -179,6 +212,7 @@ impl<'a> Work<'a> {
         Self {
             config,
             programs,
+            lobby: &config.database,
             parallel: 1,
             feed,
         }
@@ -210,7 +244,7 @@ impl<'a> Work<'a> {
             Ok(()) => Ok(()),
             Err(error) => {
                 // The connection may have been lost with the rest.
-                let undone = link::connect(self.config, &self.config.database)
+                let undone = link::connect(self.config, self.lobby)
                     .and_then(|mut client| undo(&mut client, step, &aside));
                 match undone {
                     Ok(()) => Err(error),
@@ -232,7 +266,7 @@ impl<'a> Work<'a> {
         match step.is_renamed() {
             true => self.filling_existing(step),
             // With the settings and rights of the database itself, which only its own name brings along.
-            false => self.pg_restore(step, &self.config.database).arg("--create"),
+            false => self.pg_restore(step, self.lobby).arg("--create"),
         }
     }
 
@@ -401,8 +435,9 @@ mod tests {
 
     fn check(options: &str, expected: Result<&[(&str, bool)], &str>) {
         let options = serde_json::from_str(options).expect("good options");
-        let existing = ["shop".to_owned(), "postgres".to_owned()].into();
-        let steps = plan(vec![dumped("crm"), dumped("shop")], &options, &existing);
+        let existing = [("shop".to_owned(), true), ("postgres".to_owned(), false)].into();
+        let dumps = vec![dumped("crm"), dumped("postgres"), dumped("shop")];
+        let steps = plan(dumps, &options, &existing);
         let steps = steps.map(|steps| {
             let steps = steps.into_iter().map(|step| (step.name, step.replaces));
             steps.collect::<Vec<_>>()
@@ -418,15 +453,15 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_exists_is_touched_only_when_that_is_asked_for() {
+    fn a_database_that_holds_something_is_touched_only_when_that_is_asked_for() {
         check("{}", Err("database shop exists already"));
         check(
             r#"{"conflict":"overwrite"}"#,
-            Ok(&[("crm", false), ("shop", true)]),
+            Ok(&[("crm", false), ("postgres", true), ("shop", true)]),
         );
         check(
             r#"{"rename":{"shop":"shop_2"}}"#,
-            Ok(&[("crm", false), ("shop_2", false)]),
+            Ok(&[("crm", false), ("postgres", true), ("shop_2", false)]),
         );
     }
 

@@ -89,7 +89,7 @@ impl Count {
     fn try_begin(config: &Config, database: &str) -> Result<Self> {
         let mut client = link::connect(config, database)?;
         client.query(
-            "SET idle_in_transaction_session_timeout = 0; SET row_security = off; \
+            "SET row_security = off; \
              BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         )?;
         let snapshot = client.value("SELECT pg_export_snapshot()")?;
