@@ -9,6 +9,10 @@ use crate::wire::{self, Login};
 /// A connection to the server.
 pub(crate) type Client = wire::Client<Connection>;
 
+/// A connection waits for a long dump, and a count takes as long as it takes. Which of these settings there are depends on the version.
+const NO_TIMEOUTS: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', \
+    'idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
+
 /// For SQL in one database.
 pub(crate) fn connect(config: &Config, database: &str) -> Result<Client> {
     log_in(config, database, false)
@@ -47,5 +51,9 @@ fn log_in(config: &Config, database: &str, replication: bool) -> Result<Client> 
         replication,
         is_private: tls.is_some(),
     };
-    Client::log_in(stream, &login).on(server)
+    let mut client = Client::log_in(stream, &login).on(server)?;
+    if !replication {
+        client.query(NO_TIMEOUTS)?;
+    }
+    Ok(client)
 }

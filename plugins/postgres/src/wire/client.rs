@@ -96,13 +96,10 @@ impl<S: Read + Write> Client<S> {
             ("client_encoding", "UTF8"),
             ("application_name", "strongroom"),
         ];
-        match login.replication {
-            true => {
-                parameters.push(("replication", "true"));
-                // A backup waits for its destination, and that may take longer than a standby's.
-                parameters.push(("options", "-c wal_sender_timeout=0"));
-            }
-            false => parameters.push(("options", "-c statement_timeout=0 -c lock_timeout=0")),
+        if login.replication {
+            parameters.push(("replication", "true"));
+            // A backup waits for its destination, and that may take longer than a standby's.
+            parameters.push(("options", "-c wal_sender_timeout=0"));
         }
         frontend::startup_message(parameters, &mut client.outgoing)?;
         client.flush()?;
