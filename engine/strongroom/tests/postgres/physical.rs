@@ -13,6 +13,8 @@ use crate::{assert_same, backups, configuration, filled, place, source};
 
 const PHYSICAL: &str = r#"method = "physical""#;
 
+const TIMELINE: &str = "SELECT timeline_id FROM pg_control_checkpoint()";
+
 /// A place where the cluster is backed up as a whole. The servers' user may look into it.
 fn physical_place(server: &Server) -> Place {
     let place = place(PHYSICAL, server);
@@ -62,15 +64,7 @@ fn a_cluster_comes_back_from_its_files_alone() {
     let server = filled();
     // Of an unlogged table nothing comes back but its definition.
     server.sql("shop", "TRUNCATE shop.cache");
-    let spot = server.data().with_file_name("spot");
-    server.sql(
-        "postgres",
-        &format!("COPY (SELECT 1) TO PROGRAM 'mkdir {}'", spot.display()),
-    );
-    server.sql(
-        "postgres",
-        &format!("CREATE TABLESPACE spot LOCATION '{}'", spot.display()),
-    );
+    make_tablespace(&server, "spot");
     server.sql(
         "shop",
         "CREATE TABLE apart TABLESPACE spot AS SELECT n FROM generate_series(1, 1000) n",
@@ -105,8 +99,64 @@ fn a_cluster_comes_back_from_its_files_alone() {
         ),
         "0"
     );
+    assert_eq!(new.sql("postgres", TIMELINE), "2", "a history of its own");
 
     place.fails(&["restore", "latest", "--to", "new"], 1, "is not empty");
+}
+
+fn make_tablespace(server: &Server, name: &str) {
+    let folder = server.own_place(name);
+    server.sql(
+        "postgres",
+        &format!("CREATE TABLESPACE {name} LOCATION '{folder}'"),
+    );
+}
+
+/// The log says where a tablespace is made. A server that replays it would write there, where the other one has its files.
+#[test]
+fn a_tablespace_that_is_new_makes_the_next_backup_a_full_one_that_can_be_continued() {
+    let server = Server::start();
+    make_tablespace(&server, "first");
+    let place = physical_place(&server);
+    place.ok(&["backup"]);
+    assert_eq!(place.json(&["backup"])["kind"], "incremental");
+    make_tablespace(&server, "second");
+    for name in ["first", "second"] {
+        server.sql(
+            "postgres",
+            &format!("CREATE TABLE in_{name} TABLESPACE {name} AS SELECT 1 AS n"),
+        );
+    }
+    place.fails(
+        &["backup"],
+        0,
+        "a full backup is made: tablespace second was made since the last one",
+    );
+    for name in ["first", "second"] {
+        server.sql("postgres", &format!("INSERT INTO in_{name} VALUES (2)"));
+    }
+    for _ in 0..2 {
+        assert_eq!(place.json(&["backup"])["kind"], "incremental");
+    }
+    let new = restored(&place, &server, "latest", "restored", &[]);
+    let sum = "SELECT (SELECT sum(n) FROM in_first), (SELECT sum(n) FROM in_second)";
+    new.sql("postgres", "INSERT INTO in_second VALUES (100)");
+    assert_eq!(new.sql("postgres", sum), "3|103");
+    assert_eq!(server.sql("postgres", sum), "3|3");
+}
+
+#[test]
+fn what_a_standby_gave_comes_back_as_it_was_and_follows_nobody() {
+    let server = Server::start();
+    server.sql("postgres", "CREATE TABLE t AS SELECT 1 AS a");
+    let standby = server.standby();
+    let place = physical_place(&standby);
+    place.ok(&["backup"]);
+    server.sql("postgres", "INSERT INTO t VALUES (2)");
+    let new = restored(&place, &standby, "latest", "restored", &[]);
+    let state = "SELECT pg_is_in_recovery(), string_agg(a::text, ' ' ORDER BY a) FROM t";
+    assert_eq!(new.sql("postgres", state), "f|1");
+    assert_eq!(new.sql("postgres", TIMELINE), "2");
 }
 
 #[test]
@@ -177,7 +227,14 @@ fn a_restore_comes_back_to_the_moment_before_the_mistake() {
     let at_end = restored(&place, &server, "latest", "end", &[]);
     assert!(at_end.try_sql("shop", rows).is_err());
     // Ready for work, on a history of its own.
-    assert_eq!(at_time.sql("shop", "INSERT INTO shop.orders_2026 VALUES (3); SELECT timeline_id FROM pg_control_checkpoint()"), "2");
+    at_time.sql("shop", "INSERT INTO shop.orders_2026 VALUES (3)");
+    assert_eq!(at_time.sql("shop", TIMELINE), "2");
+    // The last position that the backup shows is that of the log's end, where no record begins.
+    let shown = place.json(&["show", "latest"]);
+    let end = shown["sources"][0]["manifest"]["attributes"]["log end"].as_str();
+    let option = format!("until_lsn={}", end.expect("it is noted"));
+    let at_last = restored(&place, &server, "latest", "last", &["--option", &option]);
+    assert!(at_last.try_sql("shop", rows).is_err());
 
     for out_of_reach in ["2001-01-01T00:00:00Z", "2101-01-01T00:00:00Z"] {
         let config = format!(r#"{PHYSICAL}, restore_directory = "$DIR/never""#);
@@ -268,10 +325,20 @@ fn log_that_is_gone_makes_the_next_backup_a_full_one_that_says_why() {
         server.sql("postgres", "CHECKPOINT");
     }
     server.sql("postgres", "CHECKPOINT");
+    server.sql(
+        "postgres",
+        "SELECT pg_create_physical_replication_slot('strongroom', true)",
+    );
     place.fails(
         &["backup"],
         0,
         "a full backup is made: the server no longer has its log",
+    );
+    server.sql("postgres", "SELECT pg_drop_replication_slot('strongroom')");
+    place.fails(
+        &["backup"],
+        0,
+        "a full backup is made: the replication slot strongroom is gone",
     );
     let list = place.json(&["list"]);
     let kinds: Vec<_> = list
@@ -280,7 +347,7 @@ fn log_that_is_gone_makes_the_next_backup_a_full_one_that_says_why() {
         .iter()
         .map(|it| it["kind"].clone())
         .collect();
-    assert_eq!(kinds, ["full", "full"]);
+    assert_eq!(kinds, ["full", "full", "full"]);
     let told = place.json(&["source", "check", "db"]);
     assert!(
         told["attributes"]["slot"]

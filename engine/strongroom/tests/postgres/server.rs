@@ -68,6 +68,22 @@ impl Server {
         server
     }
 
+    /// A server that follows this one.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = own_folder();
+        let data = folder.path().join("data");
+        let status = as_owner("pg_basebackup")
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--pgdata"])
+            .arg(&data)
+            .args(["--host=127.0.0.1", "--username=postgres"])
+            .env("PGPORT", self.port.to_string())
+            .env("PGPASSWORD", PASSWORD)
+            .status()
+            .expect("pg_basebackup starts");
+        assert!(status.success(), "pg_basebackup: {status}");
+        Self::run(folder, data)
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> &Path {
         &self.data
@@ -237,13 +253,17 @@ impl Server {
         self.wait().unwrap_or_else(|log| panic!("{log}"));
     }
 
-    /// Waits until it takes connections. An error is what it logged.
+    /// Waits until it takes connections, and has ended its recovery if that has an end. An error is what it logged.
     fn wait(&mut self) -> Result<(), String> {
         let begun = Instant::now();
+        let follows = match self.data.join("standby.signal").exists() {
+            true => "t",
+            false => "f",
+        };
         while self
-            .try_sql("postgres", "SELECT 1 WHERE NOT pg_is_in_recovery()")
+            .try_sql("postgres", "SELECT pg_is_in_recovery()")
             .as_deref()
-            != Ok("1")
+            != Ok(follows)
         {
             let ended = self.child.try_wait().expect("it can be asked");
             if ended.is_some() || begun.elapsed() > PATIENCE {

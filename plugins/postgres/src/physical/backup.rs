@@ -15,6 +15,10 @@ use super::{DATA, DIRECTORIES, segment_path};
 use crate::config::Config;
 use crate::link::{self, Client};
 use crate::server::{Version, is_true};
+use crate::wire::Lsn;
+
+/// No record that ends a segment is longer, with the page's header that may lie in it.
+const SWITCH_BYTES: u64 = 64;
 
 /// The cluster as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +115,9 @@ impl Cluster {
 
 fn incremental(config: &Config, sql: &mut Client, parent: Notes, sink: &Sink) -> Result<Continued> {
     progress::step("write-ahead log");
+    if let Some(why) = lost_slot(config, sql)? {
+        return Ok(Continued::No(why));
+    }
     let reaches = clock(sql)?;
     // A restore to a time ends at the first commit after it: there has to be one.
     sql.query("SELECT txid_current()")?;
@@ -124,18 +131,21 @@ fn incremental(config: &Config, sql: &mut Client, parent: Notes, sink: &Sink) ->
             error => error,
         }
     })?;
+    let switched: Lsn = switched.parse()?;
     let range = Range {
         timeline: parent.timeline,
         segment_bytes: parent.segment_bytes,
         start: parent.log_end,
-        end: switched
-            .parse::<crate::wire::Lsn>()?
-            .segment_end(parent.segment_bytes),
+        end: switched.segment_end(parent.segment_bytes),
     };
     if range.end < range.start {
         return Ok(Continued::No(
             "the server's log ends before the backup before".into(),
         ));
+    }
+    // After the end of the log, so that none is in it.
+    if let Some(why) = new_tablespace(sql, &parent)? {
+        return Ok(Continued::No(why));
     }
     if !config.slot.is_empty() {
         // The parent is durable, and so is all that it holds. What comes now is not, until the engine says so.
@@ -162,6 +172,7 @@ fn incremental(config: &Config, sql: &mut Client, parent: Notes, sink: &Sink) ->
     replication.close();
     let notes = Notes {
         log_end: range.end,
+        last_record: Lsn(switched.0.saturating_sub(SWITCH_BYTES)),
         reaches,
         ..parent
     };
@@ -171,6 +182,34 @@ fn incremental(config: &Config, sql: &mut Client, parent: Notes, sink: &Sink) ->
         kind: BackupKind::Incremental,
         attributes,
     }))
+}
+
+/// Why the slot no longer keeps the log for the next backup; none where it does, or is not wanted.
+fn lost_slot(config: &Config, sql: &mut Client) -> Result<Option<String>> {
+    let name = &config.slot;
+    if name.is_empty() {
+        return Ok(None);
+    }
+    Ok(match Slot::find(sql, name)? {
+        None => Some(format!("the replication slot {name} is gone")),
+        Some(slot) if slot.is_lost => Some(format!("the replication slot {name} has lost its log")),
+        Some(_) => None,
+    })
+}
+
+/// Why the log cannot be replayed without harm: it says where a tablespace is made, and a server that replays it writes there, even if another
+/// one has its files in that place.
+fn new_tablespace(sql: &mut Client, parent: &Notes) -> Result<Option<String>> {
+    // Those that every cluster has.
+    let rows = sql.query("SELECT oid, spcname FROM pg_tablespace WHERE oid NOT IN (1663, 1664)")?;
+    let mut names = rows.into_iter().filter_map(|row| {
+        let mut columns = row.into_iter().map(Option::unwrap_or_default);
+        let oid = columns.next()?;
+        (!parent.tablespaces.contains_key(&oid)).then(|| columns.next().unwrap_or(oid))
+    });
+    Ok(names
+        .next()
+        .map(|name| format!("tablespace {name} was made since the last one")))
 }
 
 /// Keeps what the parent has. Segments come first: should the files not be there, those that were kept are in nobody's way.
@@ -217,16 +256,17 @@ fn full(config: &Config, sql: &mut Client, cluster: &Cluster, sink: &Sink) -> Re
         segment_bytes: cluster.segment_bytes,
         log_start,
         log_end: log_start,
+        last_record: log_start,
+        tablespaces: tablespaces
+            .into_iter()
+            .map(|it| (it.oid, it.location))
+            .collect(),
         whole_since: now.clone(),
         reaches: now,
         server: format!("PostgreSQL {}", cluster.version.full),
     };
     let mut attributes = notes.to_attributes();
     attributes.push(("files of the manifest".into(), files.to_string()));
-    for tablespace in tablespaces {
-        let name = format!("tablespace {}", tablespace.oid);
-        attributes.push((name, tablespace.location));
-    }
     Ok(Outcome {
         kind: BackupKind::Full,
         attributes,
@@ -292,8 +332,9 @@ fn no_identity() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::wire::Lsn;
 
     fn cluster() -> Cluster {
         Cluster {
@@ -315,6 +356,8 @@ mod tests {
             segment_bytes: 16 << 20,
             log_start: Lsn(3 << 24),
             log_end: Lsn(5 << 24),
+            last_record: Lsn(5 << 24),
+            tablespaces: BTreeMap::new(),
             whole_since: String::new(),
             reaches: String::new(),
             server: String::new(),

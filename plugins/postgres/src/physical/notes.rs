@@ -17,6 +17,10 @@ pub(crate) struct Notes {
     pub(crate) log_start: Lsn,
     /// Where they end, which is where the next backup goes on.
     pub(crate) log_end: Lsn,
+    /// Where the last record of the log begins, or shortly before: a recovery that is to go further finds nothing to stop at.
+    pub(crate) last_record: Lsn,
+    /// What the files hold below `pg_tblspc`: where the server has each, by its OID.
+    pub(crate) tablespaces: BTreeMap<String, String>,
     /// The server's clock when the files were whole, as PostgreSQL writes it: no restore can go back further.
     pub(crate) whole_since: String,
     /// The server's clock shortly before the end of the log: a restore can go on to there.
@@ -25,10 +29,11 @@ pub(crate) struct Notes {
 }
 
 const METHOD: &str = "physical";
+const TABLESPACE: &str = "tablespace ";
 
 impl Notes {
     pub(crate) fn to_attributes(&self) -> Attributes {
-        [
+        let mut attributes: Attributes = [
             ("method", METHOD.to_owned()),
             ("server", self.server.clone()),
             ("system", self.system.clone()),
@@ -36,11 +41,15 @@ impl Notes {
             ("log segment bytes", self.segment_bytes.to_string()),
             ("log start", self.log_start.to_string()),
             ("log end", self.log_end.to_string()),
+            ("last record", self.last_record.to_string()),
             ("whole since", self.whole_since.clone()),
             ("reaches", self.reaches.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .into();
+        let tablespaces = self.tablespaces.iter();
+        attributes.extend(tablespaces.map(|(oid, at)| (format!("{TABLESPACE}{oid}"), at.clone())));
+        attributes
     }
 
     /// None where this is no physical backup, or not all of it is there.
@@ -50,18 +59,31 @@ impl Notes {
         if text("method")? != METHOD {
             return None;
         }
+        let log_end: Lsn = text("log end")?.parse().ok()?;
+        let tablespaces = attributes.iter().filter_map(|(name, at)| {
+            let oid = name.strip_prefix(TABLESPACE)?;
+            Some((oid.to_owned(), (*at).clone()))
+        });
         let notes = Self {
             system: text("system")?,
             timeline: text("timeline")?.parse().ok()?,
             segment_bytes: text("log segment bytes")?.parse().ok()?,
             log_start: text("log start")?.parse().ok()?,
-            log_end: text("log end")?.parse().ok()?,
+            log_end,
+            // Earlier releases did not note it.
+            last_record: text("last record").map_or(Some(log_end), |it| it.parse().ok())?,
+            tablespaces: tablespaces.collect(),
             whole_since: text("whole since")?,
             reaches: text("reaches")?,
             server: text("server")?,
         };
         let is_size = notes.segment_bytes.is_power_of_two() && notes.segment_bytes >= 1 << 20;
         (is_size && notes.log_start <= notes.log_end).then_some(notes)
+    }
+
+    /// Whether there is log beside what came with the files.
+    pub(crate) fn has_log(&self) -> bool {
+        self.log_start < self.log_end
     }
 
     /// The names of the segments below `wal/`.
@@ -83,6 +105,8 @@ mod tests {
             segment_bytes: 16 << 20,
             log_start: Lsn(3 << 24),
             log_end: Lsn(5 << 24),
+            last_record: Lsn((4 << 24) + 0x100),
+            tablespaces: [("16388".to_owned(), "/ssd/pg".to_owned())].into(),
             whole_since: "2026-03-01 14:05:09+00".into(),
             reaches: "2026-03-01 15:05:09+00".into(),
             server: "PostgreSQL 15.14".into(),

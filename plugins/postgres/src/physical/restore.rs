@@ -95,28 +95,29 @@ fn lay_out(directory: &str, feed: &Feed, notes: &Notes, until: &Until) -> Result
     extract(feed, DATA, directory)?;
     make_directories(feed, directory)?;
     let mut settings = Vec::new();
-    if feed
-        .attributes()
-        .iter()
-        .any(|(name, _)| name.starts_with("tablespace "))
-    {
+    let tablespaces = format!("{directory}/pg_tblspc");
+    if fs::read_dir(&tablespaces).on(tablespaces)?.next().is_some() {
         // Their files come back below pg_tblspc itself; without this a server takes them for something left behind.
         settings.push(setting("allow_in_place_tablespaces", "on"));
     }
-    if notes.log_start < notes.log_end {
+    let log_folder = format!("{directory}/{LOG_FOLDER}");
+    if notes.has_log() {
         progress::step("write-ahead log");
-        extract(feed, WAL, &format!("{directory}/{LOG_FOLDER}"))?;
-        settings.extend(replay(directory, until));
-        for file in ["postgresql.conf", AUTO_CONF] {
-            set_targets_aside(&format!("{directory}/{file}"))?;
-        }
-        append(&format!("{directory}/recovery.signal"), "")?;
+        extract(feed, WAL, &log_folder)?;
     }
-    if !settings.is_empty() {
-        let text = format!("# for a restore, by Strongroom\n{}\n", settings.join("\n"));
-        append(&format!("{directory}/{AUTO_CONF}"), &text)?;
+    settings.extend(replay(notes.has_log().then_some(&*log_folder), until));
+    for file in ["postgresql.conf", AUTO_CONF] {
+        set_targets_aside(&format!("{directory}/{file}"))?;
     }
-    Ok(())
+    // What was a standby's would follow the same server again, and do again what the restore is to undo.
+    let standby = format!("{directory}/standby.signal");
+    if fs::exists(&standby).on(&standby)? {
+        fs::remove_file(&standby).on(standby)?;
+    }
+    // Also where there is no more log: what is restored has a history of its own.
+    append(&format!("{directory}/recovery.signal"), "")?;
+    let text = format!("# for a restore, by Strongroom\n{}\n", settings.join("\n"));
+    append(&format!("{directory}/{AUTO_CONF}"), &text)
 }
 
 /// What was asked for, if the backup reaches it.
@@ -145,14 +146,21 @@ fn until(request: &RestoreRequest<RestoreOptions>, notes: &Notes) -> Result<Unti
             if time < notes.whole_since || time > notes.reaches {
                 return Err(out_of_reach(&time, &notes.whole_since, &notes.reaches));
             }
-            Ok(Until::Time(time))
+            Ok(match notes.has_log() {
+                true => Until::Time(time),
+                false => Until::End,
+            })
         }
         (None, Some(lsn)) => {
             if lsn < notes.log_start || lsn > notes.log_end {
                 let (from, to) = (notes.log_start.to_string(), notes.log_end.to_string());
                 return Err(out_of_reach(&lsn.to_string(), &from, &to));
             }
-            Ok(Until::Lsn(lsn))
+            // A server that finds no record there would not start.
+            Ok(match lsn < notes.last_record {
+                true => Until::Lsn(lsn),
+                false => Until::End,
+            })
         }
     }
 }
@@ -225,14 +233,22 @@ fn without_targets(settings: &[u8]) -> Vec<u8> {
 }
 
 /// What the restored server needs to know. Later lines win over those that the cluster had.
-fn replay(directory: &str, until: &Until) -> Vec<String> {
-    // A shell's quotes, then the placeholders of the setting; the quotes of the file come last.
-    let folder = format!("{directory}/{LOG_FOLDER}");
-    let folder = folder.replace('\'', "'\\''").replace('%', "%%");
-    let mut lines = vec![setting(
-        "restore_command",
-        &format!("cp '{folder}/%f' \"%p\""),
-    )];
+fn replay(log_folder: Option<&str>, until: &Until) -> Vec<String> {
+    let command = match log_folder {
+        // A shell's quotes, then the placeholders of the setting; the quotes of the file come last.
+        Some(folder) => {
+            let folder = folder.replace('\'', "'\\''").replace('%', "%%");
+            format!("cp '{folder}/%f' \"%p\"")
+        }
+        None => "false".into(),
+    };
+    let mut lines = vec![
+        setting("restore_command", &command),
+        // What the cluster does at the end of a recovery, or during one, may reach into an archive that others use.
+        setting("archive_cleanup_command", ""),
+        setting("recovery_end_command", ""),
+        setting("recovery_min_apply_delay", "0"),
+    ];
     match until {
         Until::End => {}
         Until::Time(time) => lines.push(setting("recovery_target_time", time)),
@@ -249,6 +265,8 @@ fn setting(name: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn check(until: Option<i64>, lsn: Option<&str>, expected: Result<Until, &str>) {
@@ -258,6 +276,8 @@ mod tests {
             segment_bytes: 16 << 20,
             log_start: Lsn(3 << 24),
             log_end: Lsn(5 << 24),
+            last_record: Lsn((4 << 24) + 0x100),
+            tablespaces: BTreeMap::new(),
             whole_since: "2026-03-01 14:00:00.000000+00".into(),
             reaches: "2026-03-01 15:00:00.000000+00".into(),
             server: String::new(),
@@ -281,6 +301,9 @@ mod tests {
         let half_past = "2026-03-01 14:30:00.000000+00";
         check(Some(30), None, Ok(Until::Time(half_past.into())));
         check(None, Some("0/3000000"), Ok(Until::Lsn(Lsn(3 << 24))));
+        check(None, Some("0/40000FF"), Ok(Until::Lsn(Lsn(0x0400_00ff))));
+        check(None, Some("0/4000100"), Ok(Until::End));
+        check(None, Some("0/5000000"), Ok(Until::End));
         check(
             Some(61),
             None,
@@ -316,9 +339,12 @@ mod tests {
     #[test]
     fn an_awkward_directory_stays_one_word_of_the_command() {
         assert_eq!(
-            replay("/srv/it's 100%", &Until::Lsn(Lsn(16))),
+            replay(Some("/srv/it's 100%"), &Until::Lsn(Lsn(16))),
             [
-                r#"restore_command = 'cp ''/srv/it''\\''''s 100%%/strongroom_wal/%f'' "%p"'"#,
+                r#"restore_command = 'cp ''/srv/it''\\''''s 100%%/%f'' "%p"'"#,
+                "archive_cleanup_command = ''",
+                "recovery_end_command = ''",
+                "recovery_min_apply_delay = '0'",
                 "recovery_target_lsn = '0/10'",
                 "recovery_target_action = 'promote'",
             ]

@@ -27,11 +27,6 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
     })?;
     let data = scratch.path(DATA);
     restore::restore_to(&data, feed, &notes)?;
-    // It would wait for a server to follow.
-    let standby = format!("{data}/standby.signal");
-    if fs::exists(&standby).on(&standby)? {
-        fs::remove_file(&standby).on(&standby)?;
-    }
     let mut verification = Verification::new(Vec::new());
     // No role of the cluster has a password that is known here, and those of the cluster are none of our business.
     let login = Login::new(format!("strongroom_{}", server::random()?))?;
@@ -109,7 +104,7 @@ fn recover(request: &VerifyRequest, login: &Login, segment_bytes: u64) -> Result
 
 /// Where the recovery ended, if there was a log to replay beside the cluster's files: a log that is damaged ends early, and no server minds.
 fn reached(data: &str, notes: &Notes) -> Result<Option<Finding>> {
-    if notes.log_start >= notes.log_end {
+    if !notes.has_log() {
         return Ok(None);
     }
     let subject = "end of the log";
