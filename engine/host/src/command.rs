@@ -44,6 +44,7 @@ impl Sandbox {
         let path = self.grants.program(name)?;
         let about = |error: Error| error.on(format!("cannot run {name}"));
         check_text(arguments, environment).map_err(about)?;
+        let place = self.programs.take().map_err(about)?;
         let custody = self.grants.custody.as_deref();
         custody.map_or(Ok(()), Custody::hand_over).map_err(about)?;
         let order = Order {
@@ -51,6 +52,7 @@ impl Sandbox {
             arguments,
             environment,
             account: custody.and_then(|it| it.account.as_ref()),
+            place,
             counted: custody.map(|it| it.running.enter()),
         };
         let program = Program::start(order, self.watch.clone())

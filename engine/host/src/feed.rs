@@ -1,6 +1,6 @@
 //! A backup being restored, as the guest sees it: `strongroom:plugin/feed` over the repository's [`Feed`].
 
-use strongroom_repository::source::{Feed, Reader};
+use strongroom_repository::source::Feed;
 use strongroom_repository::{Error, ErrorKind};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynInputStream;
@@ -9,7 +9,7 @@ use crate::bindings::imports::{feed, sink, types};
 use crate::convert;
 use crate::lent::Lent;
 use crate::sandbox::Sandbox;
-use crate::streams::ReaderInput;
+use crate::streams::{OpenReader, ReaderInput};
 
 /// Behind the guest's `feed`.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -17,7 +17,7 @@ pub struct FeedHandle(Lent<dyn Feed>);
 
 /// Behind the guest's `reader`: `None` once its body was taken.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct ReaderHandle(Option<Box<dyn Reader>>);
+pub struct ReaderHandle(Option<OpenReader>);
 
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
@@ -48,8 +48,18 @@ impl feed::HostFeed for Sandbox {
     }
 
     fn open(&mut self, this: Resource<FeedHandle>, path: String) -> Answer<Resource<ReaderHandle>> {
+        let place = match self.readers.take() {
+            Ok(place) => place,
+            Err(error) => {
+                let error = error.on(convert::tidy(&path));
+                return Ok(Err(convert::error_to_guest(&error)));
+            }
+        };
         match self.table.get(&this)?.with(|feed| feed.open(&path))? {
-            Ok(reader) => Ok(Ok(self.table.push(ReaderHandle(Some(reader)))?)),
+            Ok(reader) => {
+                let reader = OpenReader::new(reader, place);
+                Ok(Ok(self.table.push(ReaderHandle(Some(reader)))?))
+            }
             // To look for a file that may not be there is no fault.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Ok(Err(convert::error_to_guest(&error)))

@@ -17,6 +17,8 @@ use crate::host::{Host, reason};
 use crate::limits::{Ended, Watch};
 use crate::sandbox::Sandbox;
 
+/// Threads for what cannot be done without blocking, such as looking up a name.
+const BLOCKING_THREADS: usize = 8;
 /// How often a call that waits inside the engine is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -61,6 +63,7 @@ impl Instance {
         .map_err(about)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .map_err(|error| about(Error::io("cannot start", error)))?;
         let watch = Watch::start(

@@ -29,6 +29,7 @@ mod folder;
 mod instance;
 mod limits;
 mod preopen;
+mod quota;
 mod running;
 mod sandbox;
 mod stderr;

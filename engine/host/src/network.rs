@@ -8,15 +8,19 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
     self, HostResolveAddressStream, ResolveAddressStream,
 };
 use wasmtime_wasi::p2::bindings::sockets::network::{
-    self as wasi_network, ErrorCode, HostNetwork, IpAddress, Network,
+    self as wasi_network, ErrorCode, HostNetwork, IpAddress, IpAddressFamily, Network,
 };
-use wasmtime_wasi::p2::{DynPollable, IoError, SocketError, SocketResult};
+use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket;
+use wasmtime_wasi::p2::{DynPollable, IoError, SocketError, SocketResult, TcpSocket};
 use wasmtime_wasi::sockets::WasiSocketsView;
 
 use crate::bindings::imports::{network, types};
 use crate::convert;
 use crate::reach::Reach;
 use crate::sandbox::Sandbox;
+
+/// Sockets that an instance may have at once.
+const MAX_SOCKETS: usize = 16;
 
 /// A name being resolved for a guest.
 pub(crate) struct Lookup {
@@ -25,10 +29,11 @@ pub(crate) struct Lookup {
     refused: bool,
 }
 
-/// Puts our look-up in the place of WASI's own, which is one switch for all names.
+/// Puts our look-up in the place of WASI's own, which is one switch for all names, and bounds sockets, which are descriptors of the engine.
 pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     ip_name_lookup::add_to_linker::<_, HasSelf<_>>(linker, |sandbox| sandbox)?;
+    tcp_create_socket::add_to_linker::<_, HasSelf<_>>(linker, |sandbox| sandbox)?;
     linker.allow_shadowing(false);
     network::add_to_linker::<_, HasSelf<_>>(linker, |sandbox| sandbox)
 }
@@ -38,6 +43,7 @@ pub(crate) fn open_granted(builder: &mut WasiCtxBuilder, reach: &Reach) {
     let reach = reach.clone();
     builder
         .allow_tcp(true)
+        .allow_udp(false)
         .allow_ip_name_lookup(true)
         .socket_addr_check(move |address, purpose| {
             let allowed = reach.may_use(address, purpose);
@@ -53,6 +59,19 @@ impl network::Host for Sandbox {
     ) -> wasmtime::Result<std::result::Result<(), types::Error>> {
         let checked = self.reach.check(&host, port);
         Ok(checked.map_err(|error| convert::error_to_guest(&error)))
+    }
+}
+
+impl tcp_create_socket::Host for Sandbox {
+    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
+        if !self.reach.may_open() {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        let sockets = self.table.iter_mut().filter(|it| it.is::<TcpSocket>());
+        if sockets.count() >= MAX_SOCKETS {
+            return Err(ErrorCode::NewSocketLimit.into());
+        }
+        tcp_create_socket::Host::create_tcp_socket(&mut self.sockets(), family)
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::account::Account;
 use crate::limits::Watch;
+use crate::quota::Place;
 use crate::running::Counted;
 use crate::stderr::LastWords;
 
@@ -37,7 +38,8 @@ pub(crate) struct Order<'a> {
     pub(crate) environment: &'a [(String, String)],
     /// As whom; none for the engine's own user.
     pub(crate) account: Option<&'a Account>,
-    /// Lives as long as the program does.
+    /// These live as long as the program does.
+    pub(crate) place: Place,
     pub(crate) counted: Option<Counted>,
 }
 
@@ -63,7 +65,7 @@ impl Program {
     /// Starts it. `watch` tells when the run is cancelled.
     pub(crate) fn start(order: Order<'_>, watch: Watch) -> io::Result<Self> {
         let mut command = command(&order);
-        let counted = order.counted;
+        let counted = (order.place, order.counted);
         let (released, held) = io::pipe()?;
         let (ending_sender, ending) = watch::channel(None);
         let (reply, started) = sync_channel(1);

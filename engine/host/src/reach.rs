@@ -81,6 +81,19 @@ impl Reach {
         Err(self.0.grants.denied(capability))
     }
 
+    /// Whether there may be a socket at all.
+    pub(crate) fn may_open(&self) -> bool {
+        let granted = !self.0.targets.is_empty();
+        if !granted {
+            self.refuse(
+                self.0
+                    .grants
+                    .denied(Capability::Connect("HOST:PORT".into())),
+            );
+        }
+        granted
+    }
+
     /// Whether `name` may be looked up.
     pub(crate) fn may_resolve(&self, name: &str) -> bool {
         let wanted = Host::parse(name);

@@ -15,12 +15,18 @@ use crate::grant::Grants;
 use crate::limits::{Ended, Limits, MemoryCeiling, Stretch, Watch};
 use crate::network::{self, Lookup};
 use crate::preopen;
+use crate::quota::Quota;
 use crate::reach::Reach;
 use crate::stderr::LastWords;
 use crate::ticker::TICK;
 
-/// Most resources (streams, files, writers) that an instance may hold at once.
-const MAX_RESOURCES: usize = 100_000;
+/// Most resources (streams, files, what is waited for) that an instance may hold at once, beside its directories. Each may be a descriptor of the
+/// engine, which has no more than 1024 in most places.
+const MAX_RESOURCES: usize = 256;
+/// Each has threads that read ahead, and up to 80 MiB of what they read.
+const MAX_READERS: usize = 8;
+/// Each has a thread and six descriptors.
+const MAX_PROGRAMS: usize = 8;
 
 /// What a store holds.
 pub(crate) struct Sandbox {
@@ -32,6 +38,10 @@ pub(crate) struct Sandbox {
     pub(crate) last_words: LastWords,
     pub(crate) grants: Arc<Grants>,
     pub(crate) reach: Reach,
+    /// Files of a backup that are being read.
+    pub(crate) readers: Quota,
+    /// Programs that run.
+    pub(crate) programs: Quota,
     /// Names being resolved, by resource.
     pub(crate) lookups: BTreeMap<u32, Lookup>,
     pub(crate) progress: Arc<Progress>,
@@ -58,7 +68,7 @@ impl Sandbox {
         let reach = Reach::new(grants);
         network::open_granted(&mut wasi, &reach);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
+        table.set_max_capacity(MAX_RESOURCES + grants.capabilities().len());
 
         let mut store = Store::new(
             engine,
@@ -71,6 +81,8 @@ impl Sandbox {
                 last_words,
                 grants: grants.clone(),
                 reach,
+                readers: Quota::new(MAX_READERS, "open files of a backup"),
+                programs: Quota::new(MAX_PROGRAMS, "programs"),
                 lookups: BTreeMap::new(),
                 progress: progress.clone(),
                 origin: origin.to_owned(),

@@ -7,6 +7,8 @@ use strongroom_repository::source::{Reader, Writer};
 use strongroom_repository::{Error, Result};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
+use crate::quota::Place;
+
 /// How much one step moves where the other side sets no bound.
 const STEP: usize = 1 << 20;
 
@@ -94,11 +96,31 @@ impl InputStream for BytesInput {
     }
 }
 
-/// A file of a backup being restored.
-pub(crate) struct ReaderInput(Box<dyn Reader>);
+/// A file of a backup being restored, and its place among those that are.
+pub(crate) struct OpenReader {
+    reader: Box<dyn Reader>,
+    _place: Place,
+}
+
+impl OpenReader {
+    pub(crate) fn new(reader: Box<dyn Reader>, place: Place) -> Self {
+        Self {
+            reader,
+            _place: place,
+        }
+    }
+
+    /// At most `max` bytes; empty at the end.
+    pub(crate) fn read(&mut self, max: usize) -> Result<Bytes> {
+        self.reader.read(max)
+    }
+}
+
+/// The same as a stream.
+pub(crate) struct ReaderInput(OpenReader);
 
 impl ReaderInput {
-    pub(crate) fn new(reader: Box<dyn Reader>) -> Self {
+    pub(crate) fn new(reader: OpenReader) -> Self {
         Self(reader)
     }
 }

@@ -271,6 +271,16 @@ fn a_dump_that_failed_is_not_finished() {
 }
 
 #[test]
+fn a_guest_runs_few_programs_at_once_and_another_when_one_is_let_go() {
+    let mut config = script("hoard", "cat");
+    config["text"] = json!("");
+    assert_eq!(
+        go(config).expect("the guest goes on"),
+        "8|cannot run sh: no more than 8 programs at once|0"
+    );
+}
+
+#[test]
 fn a_program_that_is_let_go_ends_with_all_that_it_started() {
     let source = |text: &str| go(script("drop", text)).expect(text);
     let child = source("sleep 1000 & echo $!; wait");

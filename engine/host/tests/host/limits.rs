@@ -114,6 +114,28 @@ fn a_guest_that_waits_without_end_is_ended_by_the_deadline() {
 }
 
 #[test]
+fn a_guest_holds_few_sockets_and_none_without_a_grant() {
+    let hoard = |config| check(limits(), config).expect("the guest goes on");
+    let told = |told: &str| [("hoard".to_owned(), told.to_owned())];
+    assert_eq!(
+        hoard(r#"{"mode": "hoard sockets"}"#),
+        told("0|access-denied|false")
+    );
+    assert_eq!(
+        hoard(r#"{"mode": "hoard sockets", "need": {"connect": "127.0.0.1:9"}}"#),
+        told("16|new-socket-limit|true")
+    );
+}
+
+#[test]
+fn a_guest_that_keeps_whatever_it_gets_is_ended() {
+    assert_eq!(
+        check_fails(limits(), "hoard timers").to_string(),
+        "source odd: plugin rogue failed in check: resource table has no free keys"
+    );
+}
+
+#[test]
 fn a_crash_ends_its_instance_and_the_next_call_gets_a_fresh_one() {
     let mut source = rogue(limits(), r#"{"mode": "panic"}"#, Arc::default());
     for _ in 0..3 {

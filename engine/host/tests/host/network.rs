@@ -158,16 +158,25 @@ fn what_does_not_use_the_sdk_is_held_to_the_same_grants() {
             json!({"mode": "ask through std", "host": host, "port": port, "text": "ping", "connect": connect}),
         )
     };
+    let denied = "source odd: permission denied: is not allowed to connect to";
+    let hint = "if it should be, set in [sources.odd]: allow = { connect =";
+    let error = refused(through_std("127.0.0.1", json!(["other:80"])));
+    assert_eq!(
+        parts(&error),
+        (
+            ErrorKind::Denied,
+            format!("{denied} 127.0.0.1:{port}"),
+            format!(r#"{hint} ["other:80", "127.0.0.1:{port}"] }}"#).as_str()
+        )
+    );
+    // Without any grant it does not come as far as an address.
     let error = refused(through_std("127.0.0.1", json!([])));
     assert_eq!(
         parts(&error),
         (
             ErrorKind::Denied,
-            format!("source odd: permission denied: is not allowed to connect to 127.0.0.1:{port}"),
-            format!(
-                r#"if it should be, set in [sources.odd]: allow = {{ connect = ["127.0.0.1:{port}"] }}"#
-            )
-            .as_str()
+            format!("{denied} HOST:PORT"),
+            format!(r#"{hint} ["HOST:PORT"] }}"#).as_str()
         )
     );
     assert!(through_std("localhost", json!([format!("127.0.0.1:{port}")])).is_err());

@@ -111,6 +111,18 @@ fn a_guest_may_look_for_a_file_that_is_not_there() {
 }
 
 #[test]
+fn a_guest_reads_few_files_at_once_and_another_when_one_is_let_go() {
+    let config = r#"{"mode": "hoard", "path": "a.txt"}"#;
+    assert_eq!(
+        restore(config, &TwoFiles::default()).expect("the guest goes on"),
+        pairs([(
+            "hoard",
+            "8|a.txt: no more than 8 open files of a backup at once|false|hello"
+        )])
+    );
+}
+
+#[test]
 fn a_backup_is_extracted_only_to_what_may_be_written() {
     let folder = tempfile::tempdir().expect("folder");
     let real = folder.path().canonicalize().expect("path");

@@ -68,6 +68,34 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
             let first = String::from_utf8_lossy(first.get(..length).unwrap_or_default());
             Ok(attribute("first", first.trim_end()))
         }
+        // Starts it again and again and keeps all of them; lets go of them and runs it once more: `COUNT|ERROR|CODE`.
+        "hoard" => {
+            let mut processes = Vec::new();
+            let error = loop {
+                match start(config) {
+                    Ok(process) => processes.push(process),
+                    Err(error) => break error,
+                }
+            };
+            let count = processes.len();
+            let Some(mut last) = processes.pop() else {
+                return Err(error);
+            };
+            drop(last.stdin());
+            let code = last.wait()?.code;
+            drop(last);
+            // The engine sees it end in its own time.
+            while let Err(again) = start(config) {
+                if again.message() != error.message() {
+                    return Err(again);
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            Ok(attribute(
+                "hoard",
+                format!("{count}|{}|{code}", error.message()),
+            ))
+        }
         "take twice" => {
             let mut process = start(config)?;
             let taken = [process.stdin().is_some(), process.stdin().is_some()];

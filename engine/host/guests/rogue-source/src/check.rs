@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasip2::sockets::network::IpAddressFamily;
+use wasip2::sockets::tcp_create_socket::create_tcp_socket;
+
 use crate::exports::strongroom::plugin::source::Attributes;
 use crate::strongroom::plugin::types::{Error, ErrorKind};
 use crate::strongroom::plugin::{command, log, progress, tls};
@@ -43,6 +47,23 @@ pub(crate) fn check(config: &Config) -> Result<Attributes, Error> {
         }
         "spawn" => drop(command::spawn(path, &[], &[])?),
         "tls" => drop(speak_tls(path)?),
+        "hoard sockets" => {
+            let mut sockets = Vec::new();
+            let error = loop {
+                match create_tcp_socket(IpAddressFamily::Ipv4) {
+                    Ok(socket) => sockets.push(socket),
+                    Err(error) => break error,
+                }
+            };
+            let count = sockets.len();
+            sockets.pop();
+            let again = create_tcp_socket(IpAddressFamily::Ipv4).is_ok();
+            let told = format!("{count}|{}|{again}", error.name());
+            return Ok(vec![("hoard".into(), told)]);
+        }
+        "hoard timers" => loop {
+            std::mem::forget(subscribe_duration(u64::MAX));
+        },
         "shout" => crate::rogue::source::unheard_of::shout(),
         "talk" => {
             let fields = [("key".to_owned(), "value\u{1b}[31m".to_owned())];
