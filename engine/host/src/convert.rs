@@ -4,6 +4,7 @@ use strongroom_repository::progress::Level;
 use strongroom_repository::source::{
     Conflict, Entry, Extraction, Kind, Outcome, Parent, RestoreRequest, Summary, Tree,
 };
+use strongroom_repository::target_path::TargetPath;
 use strongroom_repository::verification::{
     Finding, Sampled, Scratch, Verdict, Verification, VerifyRequest,
 };
@@ -207,7 +208,7 @@ pub(crate) fn tree(tree: sink::Tree, root: std::path::PathBuf) -> Tree {
 }
 
 /// `target` is the directory that the grant let through.
-pub(crate) fn extraction(extraction: &feed::Extraction, target: std::path::PathBuf) -> Extraction {
+pub(crate) fn extraction(extraction: &feed::Extraction, target: TargetPath) -> Extraction {
     Extraction {
         target,
         on_conflict: match extraction.on_conflict {

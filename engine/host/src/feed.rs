@@ -74,7 +74,7 @@ impl feed::HostFeed for Sandbox {
         path: String,
         extraction: feed::Extraction,
     ) -> Answer<sink::Summary> {
-        let target = match self.grants.writable(&extraction.target) {
+        let target = match self.grants.writable(&extraction.target, &self.writable) {
             Ok(target) => target,
             Err(error) => return Ok(Err(self.fail(error))),
         };
@@ -94,7 +94,7 @@ impl feed::HostFeed for Sandbox {
         target: String,
         percent: f64,
     ) -> Answer<feed::Sampled> {
-        let target = match self.grants.writable(&target) {
+        let target = match self.grants.writable(&target, &self.writable) {
             Ok(target) => target,
             Err(error) => return Ok(Err(self.fail(error))),
         };

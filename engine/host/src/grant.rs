@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use strongroom_repository::target_path::TargetPath;
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use crate::allow::Allow;
 use crate::capability::{Capability, normalise};
 use crate::convert;
 use crate::ground::Custody;
+use crate::preopen::Writable;
 use crate::programs::programs;
 use crate::running::Running;
 
@@ -100,20 +102,31 @@ impl Grants {
 
     /// The directory that `root` names, symbolic links resolved, if it lies within one that may be read.
     pub(crate) fn readable(&self, root: &str) -> Result<PathBuf> {
-        let wanted = Capability::Read(root.to_owned());
-        self.resolve(root, &wanted, |capability| match capability {
-            Capability::Read(path) | Capability::Write(path) => Some(path),
-            _ => None,
-        })
+        let real = resolve(root)?;
+        let granted = self
+            .capabilities
+            .iter()
+            .filter_map(|capability| match capability {
+                Capability::Read(path) | Capability::Write(path) => Some(path),
+                _ => None,
+            });
+        for directory in granted {
+            // A granted path means the directory that it names now; one that is gone covers nothing.
+            if resolve(directory).is_ok_and(|directory| real.starts_with(directory)) {
+                return Ok(real);
+            }
+        }
+        Err(self.denied(Capability::Read(root.to_owned())))
     }
 
-    /// The directory that `target` names, symbolic links resolved, if it lies within one that may be written. It need not exist.
-    pub(crate) fn writable(&self, target: &str) -> Result<PathBuf> {
-        let wanted = Capability::Write(target.to_owned());
-        self.resolve(target, &wanted, |capability| match capability {
-            Capability::Write(path) => Some(path),
-            _ => None,
-        })
+    /// The directory that `target` names, symbolic links resolved, if it lies within one that may be written. It need not exist. `writable` are those
+    /// that were granted, as they were opened.
+    pub(crate) fn writable(&self, target: &str, writable: &[Writable]) -> Result<TargetPath> {
+        let real = resolve(target)?;
+        let found = writable
+            .iter()
+            .find_map(|directory| directory.target(&real));
+        found.ok_or_else(|| self.denied(Capability::Write(target.to_owned())))
     }
 
     /// The error for using `capability` without a grant. Every ungranted interface answers with it.
@@ -140,24 +153,6 @@ impl Grants {
             .hint(format!("install it, or {}", self.missing_program))),
             None => Err(self.denied(Capability::Command(convert::tidy(name)))),
         }
-    }
-
-    fn resolve(
-        &self,
-        path: &str,
-        wanted: &Capability,
-        granted: impl Fn(&Capability) -> Option<&String>,
-    ) -> Result<PathBuf> {
-        let real = real_path(&normalise(path)?)
-            .map_err(|error| Error::io(format!("cannot open {path}"), error))?;
-        for directory in self.capabilities.iter().filter_map(granted) {
-            // A granted path means the directory that it names now; one that is gone covers nothing.
-            if real_path(&normalise(directory)?).is_ok_and(|directory| real.starts_with(directory))
-            {
-                return Ok(real);
-            }
-        }
-        Err(self.denial(&[wanted]))
     }
 
     pub(crate) fn denial(&self, missing: &[&Capability]) -> Error {
@@ -192,6 +187,11 @@ fn allow_all(required: &[Capability]) -> Allow {
     allow
 }
 
+/// What `path` names now.
+fn resolve(path: &str) -> Result<PathBuf> {
+    real_path(&normalise(path)?).map_err(|error| Error::io(format!("cannot open {path}"), error))
+}
+
 /// Resolves symbolic links in the part of `path` that exists.
 fn real_path(path: &Path) -> std::io::Result<PathBuf> {
     match path.canonicalize() {
@@ -211,7 +211,10 @@ fn real_path(path: &Path) -> std::io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use wasmtime_wasi::WasiCtxBuilder;
+
     use super::*;
+    use crate::preopen::open_granted;
 
     fn read(path: &str) -> Capability {
         Capability::Read(path.into())
@@ -296,15 +299,25 @@ mod tests {
 
         let required = [Capability::Write(path("alias"))];
         let grants = grant("sources.media", &required, None, true).expect("granted");
+        let opened = open_granted(&mut WasiCtxBuilder::new(), &grants).expect("opened");
+        let writable = |name: &str| grants.writable(&path(name), &opened);
         assert!(grants.readable(&path("granted")).is_ok());
-        assert!(grants.writable(&path("alias/new/deep")).is_ok());
+        assert!(writable("alias/new/deep").is_ok());
         for outside in ["granted/out", "granted/out/new", "secret", ""] {
-            let error = grants.writable(&path(outside)).expect_err(outside);
+            let error = writable(outside).expect_err(outside);
+            assert_eq!(error.kind(), ErrorKind::Denied, "for {outside}");
+            let error = grants.readable(&path(outside)).expect_err(outside);
             assert_eq!(error.kind(), ErrorKind::Denied, "for {outside}");
         }
-        let error = grants
-            .writable(&path("granted/dangling"))
-            .expect_err("dangling");
+        let error = writable("granted/dangling").expect_err("dangling");
         assert_eq!(error.kind(), ErrorKind::NotFound);
+
+        // What its name leads to later was not granted.
+        std::fs::rename(path("granted"), path("moved")).expect("moved");
+        std::os::unix::fs::symlink(path("secret"), path("granted")).expect("link");
+        for target in ["granted", "granted/new", "alias/new"] {
+            let error = writable(target).expect_err(target);
+            assert_eq!(error.kind(), ErrorKind::Denied, "for {target}");
+        }
     }
 }

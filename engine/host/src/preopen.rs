@@ -1,6 +1,11 @@
-//! Granted directories, opened for a guest under the paths that they have on the host.
+//! Granted directories, opened for a guest under the paths that they have on the host, and for what the engine writes for it.
 
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
+use strongroom_repository::target_path::TargetPath;
 
 use strongroom_repository::{Error, ErrorKind, Result};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
@@ -8,11 +13,33 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use crate::capability::{Capability, normalise};
 use crate::grant::Grants;
 
+/// A directory that may be written. It stays the one that it was when the instance began: programs of another user may give its name away.
+pub(crate) struct Writable {
+    real: PathBuf,
+    directory: Arc<OwnedFd>,
+}
+
+impl Writable {
+    fn open(real: PathBuf) -> std::io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = Arc::new(rustix::fs::open(&real, flags, Mode::empty())?);
+        Ok(Self { real, directory })
+    }
+
+    /// What `real`, a path without symbolic links, names in it.
+    pub(crate) fn target(&self, real: &Path) -> Option<TargetPath> {
+        let way = real.strip_prefix(&self.real).ok()?;
+        let directory = Arc::clone(&self.directory);
+        Some(TargetPath::beneath(directory, &self.real, way))
+    }
+}
+
 /// Opens every directory that may be read or written. A guest path is spelled as the plugin asked for it, because it will open it so.
 ///
 /// A directory that is to be written and does not exist is made (mode 0700) when its parent exists: a destination's first use makes its
-/// folder, and a mount point that is missing altogether is not made up.
-pub(crate) fn open_granted(builder: &mut WasiCtxBuilder, grants: &Grants) -> Result<()> {
+/// folder, and a mount point that is missing altogether is not made up. Returns those that may be written.
+pub(crate) fn open_granted(builder: &mut WasiCtxBuilder, grants: &Grants) -> Result<Vec<Writable>> {
+    let mut writable = Vec::new();
     let capabilities = grants.capabilities();
     for capability in capabilities {
         let (path, permissions) = match capability {
@@ -40,8 +67,12 @@ pub(crate) fn open_granted(builder: &mut WasiCtxBuilder, grants: &Grants) -> Res
                     format!("cannot open {path}: {}", error.root_cause()),
                 ),
             })?;
+        if permissions == FsPerms::ReadWrite {
+            let cannot = |error| Error::io(format!("cannot open {path}"), error);
+            writable.push(Writable::open(real).map_err(cannot)?);
+        }
     }
-    Ok(())
+    Ok(writable)
 }
 
 fn is_written_too(path: &str, capabilities: &[Capability]) -> bool {
@@ -52,7 +83,7 @@ fn is_written_too(path: &str, capabilities: &[Capability]) -> bool {
 }
 
 /// Symbolic links are resolved here, once: the grant means the directory that the path names now.
-fn open_directory(path: &str) -> Result<std::path::PathBuf> {
+fn open_directory(path: &str) -> Result<PathBuf> {
     let cannot = |error: std::io::Error| {
         let kind = error.kind();
         let error = Error::io(format!("cannot open {path}"), error);

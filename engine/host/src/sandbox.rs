@@ -14,7 +14,7 @@ use crate::convert;
 use crate::grant::Grants;
 use crate::limits::{Ended, Limits, MemoryCeiling, Stretch, Watch};
 use crate::network::{self, Lookup};
-use crate::preopen;
+use crate::preopen::{self, Writable};
 use crate::quota::Quota;
 use crate::reach::Reach;
 use crate::stderr::LastWords;
@@ -37,6 +37,7 @@ pub(crate) struct Sandbox {
     pub(crate) watch: Watch,
     pub(crate) last_words: LastWords,
     pub(crate) grants: Arc<Grants>,
+    pub(crate) writable: Vec<Writable>,
     pub(crate) reach: Reach,
     /// Files of a backup that are being read.
     pub(crate) readers: Quota,
@@ -64,7 +65,7 @@ impl Sandbox {
         let mut wasi = WasiCtxBuilder::new();
         wasi.allow_blocking_current_thread(true)
             .stderr(last_words.clone());
-        preopen::open_granted(&mut wasi, grants)?;
+        let writable = preopen::open_granted(&mut wasi, grants)?;
         let reach = Reach::new(grants);
         network::open_granted(&mut wasi, &reach);
         let mut table = ResourceTable::new();
@@ -80,6 +81,7 @@ impl Sandbox {
                 watch: Watch::start(None, limits.cancel_grace, progress.clone()),
                 last_words,
                 grants: grants.clone(),
+                writable,
                 reach,
                 readers: Quota::new(MAX_READERS, "open files of a backup"),
                 programs: Quota::new(MAX_PROGRAMS, "programs"),

@@ -1,6 +1,5 @@
 //! A backup being given back to its source: the entries, their content, and whole directories written natively.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use crate::progress::Progress;
 use crate::restore::{RestoreOptions, Selection, restore_tree};
 use crate::sample::sample;
 use crate::source::{Attributes, Entry, Extraction, Feed, Reader, Summary};
+use crate::target_path::TargetPath;
 use crate::tree::NodeType;
 use crate::verification::Sampled;
 use crate::{Error, ErrorKind, Result};
@@ -121,7 +121,7 @@ impl Feed for SnapshotFeed {
         Ok(report.summary)
     }
 
-    fn sample(&self, target: &Path, percent: f64) -> Result<Sampled> {
+    fn sample(&self, target: &TargetPath, percent: f64) -> Result<Sampled> {
         sample(&self.contents, target, percent, &self.progress)
     }
 }

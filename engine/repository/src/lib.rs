@@ -52,6 +52,7 @@ mod sha256;
 pub mod snapshot;
 pub mod source;
 pub mod tar;
+pub mod target_path;
 pub mod target_root;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Stat};
 use crate::tree::{FileTime, NodeType};
 
 pub use apply::MetadataWriter;
+pub(crate) use attributes::path_of_file;
 pub use read::NodeReader;
 
 /// What one `fstatat` tells of a directory entry.

@@ -1,12 +1,8 @@
 //! Proving files: some of a backup's files, picked at random, are restored, read back from disk and compared with what the backup says of them.
 //! Not all at once: a sample of a large volume has to fit where a volume would not.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
-use std::io::{ErrorKind as IoErrorKind, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
 
 use crate::blob::BlobType;
 use crate::contents::{Contents, Found};
@@ -14,6 +10,8 @@ use crate::id::Id;
 use crate::progress::Progress;
 use crate::restore::{RestoreOptions, restore_found};
 use crate::source::Conflict;
+use crate::target_path::TargetPath;
+use crate::target_root::TargetRoot;
 use crate::tree::{Node, NodeType};
 use crate::verification::Sampled;
 use crate::{Error, ErrorKind, Result};
@@ -23,13 +21,16 @@ const BATCH_BYTES: u64 = 1 << 30;
 /// So many files are.
 const BATCH_FILES: usize = 10_000;
 
+/// What the directory of a batch is called.
+const NAME: &str = "sample";
+
 /// How many differences are told. A volume that is damaged all over is known to be by fewer.
 const MAX_DIFFERENT: usize = 1000;
 
 /// Restores `percent` of the regular files below `target`, one at least, and compares them. Nothing of it stays there.
 pub fn sample(
     contents: &Contents,
-    target: &Path,
+    target: &TargetPath,
     percent: f64,
     progress: &Progress,
 ) -> Result<Sampled> {
@@ -39,7 +40,7 @@ pub fn sample(
     progress.expect(None, Some(draw.wanted));
     let mut trial = Trial {
         contents,
-        target: target.join("sample"),
+        above: target,
         progress,
         sampled: Sampled {
             of_files,
@@ -165,7 +166,7 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
 
 struct Trial<'a> {
     contents: &'a Contents,
-    target: PathBuf,
+    above: &'a TargetPath,
     progress: &'a Progress,
     sampled: Sampled,
 }
@@ -182,7 +183,7 @@ impl Trial<'_> {
             .map(|it| (it.path.clone(), it.node.clone()))
             .collect();
         let options = RestoreOptions {
-            target: self.target.clone(),
+            target: self.above.join(NAME),
             conflict: Conflict::Fail,
             delete_extra: false,
             paths: Vec::new(),
@@ -194,6 +195,7 @@ impl Trial<'_> {
             .map(|it| (it.path, it.message))
             .collect();
         self.progress.step("comparing the sample");
+        let target = options.target.open()?;
         for (path, node) in compared {
             self.progress.check_cancelled()?;
             if self.sampled.different.len() >= MAX_DIFFERENT {
@@ -206,63 +208,50 @@ impl Trial<'_> {
                 Some((_, message)) => Some(message.clone()),
                 None => {
                     self.sampled.bytes += node.size;
-                    let on_disk = self.target.join(OsStr::from_bytes(&path));
-                    compare_file(self.contents, &on_disk, &node, self.progress)?
+                    compare_file(self.contents, &target, &path, &node, self.progress)?
                 }
             };
             if let Some(difference) = difference {
                 self.sampled.different.push((shown, difference));
             }
         }
-        fs::remove_dir_all(&self.target).map_err(|error| Error::io(self.target.display(), error))
+        self.above.open()?.remove_all(NAME.as_bytes()).map(drop)
     }
 }
 
-/// What is different between a file on disk and what the backup says of it, if anything is.
+/// What is different between the file at `path` of `target` and what the backup says of it, if anything is.
 pub fn compare_file(
     contents: &Contents,
-    path: &Path,
+    target: &TargetRoot,
+    path: &[u8],
     node: &Node,
     progress: &Progress,
 ) -> Result<Option<String>> {
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == IoErrorKind::NotFound => {
-            return Ok(Some("was not restored".into()));
-        }
-        found => found.map_err(|error| Error::io(path.display(), error))?,
+    let Some(found) = target.metadata(path)? else {
+        return Ok(Some("was not restored".into()));
     };
-    let modified = found.mtime().saturating_mul(1_000_000_000) + found.mtime_nsec();
+    let modified = found.mtime.as_nanoseconds();
     let facts = [
-        ("type", found.is_file()),
-        ("size", found.len() == node.size),
-        ("mode", found.mode() & 0o7777 == node.permissions()),
+        ("type", found.node_type() == NodeType::File),
+        ("size", found.size == node.size),
+        ("mode", found.mode & 0o7777 == node.permissions()),
         ("modification time", modified == node.mtime.as_nanoseconds()),
     ];
     if let Some((name, _)) = facts.iter().find(|(_, is_same)| !is_same) {
         return Ok(Some(format!("its {name} is not what the backup says")));
     }
-    compare_content(contents, path, node, progress).map_err(|error| error.on(path.display()))
+    let file = target.read_file(path)?;
+    compare_content(contents, file, node, progress).map_err(|error| error.on(target.display(path)))
 }
 
 /// The ids of a file's blobs are hashes of its content.
 fn compare_content(
     contents: &Contents,
-    path: &Path,
+    mut file: File,
     node: &Node,
     progress: &Progress,
 ) -> Result<Option<String>> {
     let failed = |error| Error::io("cannot be read back", error);
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == IoErrorKind::PermissionDenied => {
-            // Its own mode keeps its owner out.
-            fs::set_permissions(path, Permissions::from_mode(0o400)).map_err(failed)?;
-            let file = File::open(path).map_err(failed)?;
-            let mode = Permissions::from_mode(node.permissions());
-            fs::set_permissions(path, mode).map_err(failed)?;
-            file
-        }
-        file => file.map_err(failed)?,
-    };
     let mut offset = 0;
     let mut bytes = Vec::new();
     for id in node.content.iter().flatten() {

@@ -2,11 +2,12 @@
 //!
 //! A [`Source`] decides *what* is backed up and restored. It writes into a [`Sink`] and restores from a [`Feed`]; the engine moves the bytes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::target_path::TargetPath;
 use crate::verification::{Sampled, Verification, VerifyRequest};
 use crate::{Error, ErrorKind, Result};
 
@@ -179,7 +180,7 @@ pub enum Conflict {
 #[derive(Debug, Clone)]
 pub struct Extraction {
     /// Host directory; made where it is missing.
-    pub target: PathBuf,
+    pub target: TargetPath,
     /// What to do with what exists.
     pub on_conflict: Conflict,
     /// Remove what the backup does not hold.
@@ -201,7 +202,7 @@ pub trait Feed: Sync {
     fn extract(&self, path: &str, extraction: &Extraction) -> Result<Summary>;
 
     /// Restores `percent` of the files below `target`, compares them with the backup and removes them.
-    fn sample(&self, target: &Path, percent: f64) -> Result<Sampled>;
+    fn sample(&self, target: &TargetPath, percent: f64) -> Result<Sampled>;
 }
 
 /// One file of a backup.

@@ -8,7 +8,7 @@ mod remove;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use crate::beneath::open_beneath;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, path_of_file};
 use crate::tree::{NodeType, check_name};
 use crate::{Error, ErrorKind, Result};
 
@@ -44,11 +44,16 @@ impl TargetRoot {
             };
             error.on(path.display())
         })?;
-        Ok(Self {
+        Ok(Self::new(path, Arc::new(root)))
+    }
+
+    /// A directory that is open. `path` is for messages.
+    pub(crate) fn new(path: &Path, root: Arc<OwnedFd>) -> Self {
+        Self {
             path: path.to_owned(),
-            root: Arc::new(root),
+            root,
             open: Mutex::default(),
-        })
+        }
     }
 
     /// Opens a directory, after making it and its parents where they are missing.
@@ -135,15 +140,18 @@ impl TargetRoot {
     /// Opens a regular file that exists for writing and reading.
     pub fn open_file(&self, path: &[u8]) -> Result<File> {
         let (parent, name) = self.parent(path)?;
-        let failed = |error| self.failed(path, "cannot be opened", error);
-        // What is a pipe or a device must not block or be written to.
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = rustix::fs::openat(&parent, name, flags | OFlags::CLOEXEC, Mode::empty())
-            .map_err(failed)?;
-        match Metadata::of_file(&file).map_err(failed)?.node_type() {
-            NodeType::File => Ok(file.into()),
-            _ => Err(failed(Errno::EXIST)),
+        open_regular(parent.as_fd(), name, OFlags::RDWR)
+            .map_err(|error| self.failed(path, "cannot be opened", error))
+    }
+
+    /// Opens a regular file that exists for reading, even where its own mode keeps its owner out.
+    pub fn read_file(&self, path: &[u8]) -> Result<File> {
+        let (parent, name) = self.parent(path)?;
+        match open_regular(parent.as_fd(), name, OFlags::RDONLY) {
+            Err(Errno::ACCESS) => open_despite_mode(parent.as_fd(), name),
+            opened => opened,
         }
+        .map_err(|error| self.failed(path, "cannot be opened", error))
     }
 
     /// Makes `path` another name of the file `existing`.
@@ -199,6 +207,28 @@ impl TargetRoot {
         };
         error.on(self.display(path))
     }
+}
+
+fn open_regular(parent: BorrowedFd<'_>, name: &[u8], access: OFlags) -> rustix::io::Result<File> {
+    // What is a pipe or a device must not block or be written to.
+    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    match Metadata::of_file(&file)?.node_type() {
+        NodeType::File => Ok(file.into()),
+        _ => Err(Errno::EXIST),
+    }
+}
+
+/// Changes the mode for as long as it takes.
+fn open_despite_mode(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<File> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let mode = Mode::from_raw_mode(Metadata::of_file(&found)?.mode & 0o7777);
+    let itself = path_of_file(found.as_fd());
+    rustix::fs::chmod(&itself, Mode::RUSR)?;
+    let opened = open_regular(parent, name, OFlags::RDONLY);
+    rustix::fs::chmod(&itself, mode)?;
+    opened
 }
 
 /// The directory's path and the name in it.

@@ -83,7 +83,7 @@ fn assert_restores(fixture: &Fixture, what: &str) {
     let root = contents.root().clone();
     restore_tree(&contents, root, &options, &Progress::default())
         .unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert_same_files(&fixture.data(), &options.target);
+    assert_same_files(&fixture.data(), options.target.path());
 }
 
 #[test]

@@ -11,8 +11,11 @@ use std::sync::Arc;
 use common::{Fixture, everything_to, noise};
 use strongroom_repository::blobs::BlobReader;
 use strongroom_repository::index::Index;
-use strongroom_repository::restore::{RestoreOptions, RestoreReport, Selection, restore_tree};
+use strongroom_repository::restore::{
+    RestoreOptions, RestoreReport, Selection, look_ahead, restore_seen, restore_tree,
+};
 use strongroom_repository::source::Conflict;
+use strongroom_repository::target_path::TargetPath;
 use strongroom_repository::testing::Restic;
 use strongroom_repository::{BlobType, ErrorKind, FileType, Progress, Result};
 
@@ -156,6 +159,37 @@ fn a_snapshot_of_restic_is_restored_by_us() {
         let inner = target.join(data.strip_prefix("/").expect("absolute"));
         assert_eq!(described(&inner), described(&data));
     }
+}
+
+#[test]
+fn a_target_that_becomes_a_link_after_it_was_looked_at_is_not_followed() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.data()).unwrap();
+    fs::write(fixture.data().join("file"), "content").unwrap();
+    fixture.backup();
+    let contents = fixture.latest().unwrap();
+    let (granted, outside) = (fixture.path("granted"), fixture.path("outside"));
+    for folder in [&granted, &outside] {
+        fs::create_dir(folder).unwrap();
+    }
+    let directory = Arc::new(fs::File::open(&granted).unwrap().into());
+    let (root, progress) = (contents.root(), Progress::default());
+    for way in ["data", "a/data"] {
+        let target = TargetPath::beneath(Arc::clone(&directory), &granted, Path::new(way));
+        let options = RestoreOptions {
+            target,
+            ..everything_to(&granted)
+        };
+        let outlook = look_ahead(&contents, root, &options, &progress).unwrap();
+        let first = way.split('/').next().unwrap();
+        symlink(&outside, granted.join(first)).unwrap();
+        let restored = restore_seen(&contents, root.clone(), &options, outlook, &progress);
+        let error = restored.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+        let said = format!("{}: ", granted.join(way).display());
+        assert!(error.to_string().starts_with(&said), "{error}");
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
 #[test]

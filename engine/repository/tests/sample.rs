@@ -5,12 +5,15 @@ mod common;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use common::{Fixture, everything_to, noise};
-use strongroom_repository::Progress;
 use strongroom_repository::restore::restore_tree;
 use strongroom_repository::sample::{compare_file, sample};
+use strongroom_repository::target_path::TargetPath;
+use strongroom_repository::target_root::TargetRoot;
+use strongroom_repository::{ErrorKind, Progress};
 
 fn filled() -> Fixture {
     use std::os::unix::ffi::OsStrExt;
@@ -38,7 +41,13 @@ fn a_sample_of_all_files_finds_nothing_different_and_leaves_nothing() {
     let contents = fixture.latest().expect("contents");
     let target = fixture.path("scratch");
     fs::create_dir(&target).expect("a folder");
-    let sampled = sample(&contents, &target, 100.0, &Progress::default()).expect("sampled");
+    let sampled = sample(
+        &contents,
+        &target.as_path().into(),
+        100.0,
+        &Progress::default(),
+    )
+    .expect("sampled");
     assert_eq!((sampled.files, sampled.of_files), (104, 104));
     assert_eq!(sampled.different, []);
     assert_eq!(fs::read_dir(&target).expect("a folder").count(), 0);
@@ -49,6 +58,7 @@ fn a_sample_is_a_share_and_another_one_each_time() {
     let fixture = filled();
     let contents = fixture.latest().expect("contents");
     let target = fixture.path("scratch");
+    let target = target.as_path().into();
     let sampled = |percent| sample(&contents, &target, percent, &Progress::default());
     assert_eq!(sampled(5.0).expect("sampled").files, 6);
     assert_eq!(sampled(0.001).expect("sampled").files, 1);
@@ -56,6 +66,25 @@ fn a_sample_is_a_share_and_another_one_each_time() {
     let bytes = |_| sampled(50.0).expect("sampled").bytes;
     let all: std::collections::BTreeSet<u64> = (0..12).map(bytes).collect();
     assert!(all.len() > 1, "{all:?}");
+}
+
+#[test]
+fn a_link_in_the_place_of_a_sample_is_not_followed() {
+    let fixture = filled();
+    let contents = fixture.latest().expect("contents");
+    let (scratch, outside) = (fixture.path("scratch"), fixture.path("outside"));
+    for folder in [&scratch, &outside] {
+        fs::create_dir(folder).expect("a folder");
+    }
+    std::os::unix::fs::symlink(&outside, scratch.join("sample")).expect("a link");
+    let directory = File::open(&scratch).expect("a folder").into();
+    let target = TargetPath::beneath(Arc::new(directory), &scratch, Path::new(""));
+    let sampled = sample(&contents, &target, 100.0, &Progress::default());
+    assert_eq!(
+        sampled.expect_err("it is refused").kind(),
+        ErrorKind::AlreadyExists
+    );
+    assert_eq!(fs::read_dir(&outside).expect("a folder").count(), 0);
 }
 
 #[test]
@@ -69,7 +98,9 @@ fn a_file_that_is_different_on_disk_is_told() {
         restore_tree(&contents, contents.root().clone(), &options, &progress).expect("restored");
         let path = target.join(name);
         let node = contents.find(name).expect("a node");
-        let compare = || compare_file(&contents, &path, &node, &progress).expect("compared");
+        let root = TargetRoot::open(&target).expect("a target");
+        let compare =
+            || compare_file(&contents, &root, name.as_bytes(), &node, &progress).expect("compared");
         assert_eq!(compare(), None, "{name}");
         change(&path);
         let different = compare().expect("it is different");

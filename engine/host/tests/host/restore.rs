@@ -1,12 +1,13 @@
 //! Sources restoring: what a guest gets back comes from the feed, and goes only where it may write.
 
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use strongroom_repository::source::{
     Attributes, Conflict, Entry, Extraction, Feed, Reader, RestoreRequest, Summary,
 };
+use strongroom_repository::target_path::TargetPath;
 use strongroom_repository::verification::Sampled;
 use strongroom_repository::{Error, ErrorKind, Result};
 
@@ -55,10 +56,10 @@ impl Feed for TwoFiles {
         Ok(Summary::default())
     }
 
-    fn sample(&self, target: &Path, percent: f64) -> Result<Sampled> {
+    fn sample(&self, target: &TargetPath, percent: f64) -> Result<Sampled> {
         Err(Error::new(
             ErrorKind::Unsupported,
-            format!("{percent} % to {}", target.display()),
+            format!("{percent} % to {}", target.path().display()),
         ))
     }
 }
@@ -138,7 +139,14 @@ fn a_backup_is_extracted_only_to_what_may_be_written() {
         let result = restore(&config, &feed);
         (result, feed.extracted.into_inner().expect("extracted"))
     };
-    for (capability, target) in [("write", "out"), ("read", "in")] {
+    std::fs::create_dir(real.join("out")).expect("folder");
+    symlink(real.join("out"), real.join("in/link")).expect("link");
+    for (capability, target) in [
+        ("write", "out"),
+        ("write", "in/link"),
+        ("write", "in/link/new"),
+        ("read", "in"),
+    ] {
         let (result, extracted) = extract(capability, target);
         assert_eq!(refused(result).kind(), ErrorKind::Denied);
         assert!(extracted.is_empty());
@@ -148,7 +156,19 @@ fn a_backup_is_extracted_only_to_what_may_be_written() {
     let [extraction] = &extracted[..] else {
         panic!("extracted once, not {extracted:?}")
     };
-    assert_eq!(extraction.target, real.join("in/new"));
+    assert_eq!(extraction.target.path(), real.join("in/new"));
     assert_eq!(extraction.on_conflict, Conflict::KeepExisting);
     assert!(extraction.delete_extra);
+
+    // Whoever runs programs there may put a link in its place before it is written.
+    symlink(real.join("out"), real.join("in/new")).expect("link");
+    assert!(extraction.target.create().is_err());
+    std::fs::remove_file(real.join("in/new")).expect("removed");
+    std::fs::rename(real.join("in"), real.join("away")).expect("moved");
+    symlink(real.join("out"), real.join("in")).expect("link");
+    extraction
+        .target
+        .create()
+        .expect("the directory that was granted");
+    assert!(real.join("away/new").is_dir() && !real.join("out/new").exists());
 }

@@ -1,7 +1,7 @@
 //! What `strongroom backup` and `restore` have the engine do, without plugins between: a folder, or standard input, in; the same out.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use strongroom_repository::backup::{BackupSession, RunInfo, SourceInfo};
@@ -41,7 +41,7 @@ pub(crate) fn restore(repository: Arc<Repository>, target: &str) -> Result<()> {
     let progress = Progress::default();
     let (_lock, contents) = newest(&repository, &progress)?;
     let options = RestoreOptions {
-        target: PathBuf::from(target),
+        target: Path::new(target).into(),
         conflict: Conflict::Fail,
         delete_extra: false,
         paths: Vec::new(),

@@ -15,7 +15,7 @@ use crate::tree::ExtendedAttribute;
 const MOST: usize = 65_536;
 
 /// The path of an open file itself, even if it was opened with `O_PATH` and is a symbolic link. To be used with calls that follow links.
-pub(super) fn path_of_file(file: BorrowedFd<'_>) -> PathBuf {
+pub(crate) fn path_of_file(file: BorrowedFd<'_>) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 

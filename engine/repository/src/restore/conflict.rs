@@ -17,7 +17,7 @@ impl Obstacles {
     pub(super) fn look_at(options: &RestoreOptions) -> Result<Self> {
         let looks = options.conflict == Conflict::Fail && options.target.exists();
         let root = if looks {
-            Some(TargetRoot::open(&options.target)?)
+            Some(options.target.open()?)
         } else {
             None
         };

@@ -10,12 +10,11 @@ mod selection;
 mod sparse;
 mod window;
 
-use std::path::PathBuf;
-
 use crate::backup::Problem;
 use crate::contents::{Contents, Damaged, Found};
 use crate::progress::Progress;
 use crate::source::{Conflict, Summary};
+use crate::target_path::TargetPath;
 use crate::tree::{Node, NodeType};
 use crate::{Error, Result};
 
@@ -25,7 +24,7 @@ pub use selection::Selection;
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
     /// Host directory, which becomes the node that is restored; made where it is missing.
-    pub target: PathBuf,
+    pub target: TargetPath,
     /// What to do with what exists.
     pub conflict: Conflict,
     /// Remove what the backup does not hold.

@@ -57,7 +57,7 @@ impl<'a> Restorer<'a> {
         progress: &'a Progress,
     ) -> Result<Self> {
         let is_new = !options.target.exists();
-        let root = TargetRoot::create(&options.target)?;
+        let root = options.target.create()?;
         // A directory that was there and gets something put into it is not ours to change.
         let owns_target =
             is_new || (selection.is_all() && options.conflict != Conflict::KeepExisting);
@@ -111,7 +111,7 @@ impl<'a> Restorer<'a> {
         }
         let warnings = self.target.metadata.warnings();
         let warnings = warnings.into_iter().map(|message| Problem {
-            path: self.options.target.display().to_string(),
+            path: self.options.target.path().display().to_string(),
             message,
         });
         self.report.problems.extend(warnings);
@@ -223,9 +223,7 @@ impl<'a> Restorer<'a> {
         }
         let Target { root, metadata, .. } = &self.target;
         let done = if directory.path.is_empty() {
-            File::open(&self.options.target)
-                .map_err(|error| Error::io("cannot be opened", error))
-                .and_then(|target| metadata.apply_to_file(&target, &directory.node))
+            metadata.apply_to_file(root.open_dir(&[])?, &directory.node)
         } else {
             let (parent, name) = root.parent(&directory.path)?;
             metadata.apply(parent.as_fd(), name, &directory.node)

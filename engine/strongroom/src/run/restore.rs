@@ -130,7 +130,7 @@ pub fn look(
             let look = |reading: &Reading| -> Result<(RestoreOptions, Outlook)> {
                 let is_ours = reading.contents.manifest().is_some();
                 let options = RestoreOptions {
-                    target: folder_for(directory, is_ours.then_some(&source.source))?,
+                    target: folder_for(directory, is_ours.then_some(&source.source))?.into(),
                     conflict: request.conflict,
                     delete_extra: false,
                     paths: request.paths.clone(),
@@ -183,7 +183,7 @@ pub fn restore(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Res
     };
     match way {
         Way::Files(options, outlook) => {
-            restored.target = options.target.display().to_string();
+            restored.target = options.target.path().display().to_string();
             let root = reading.contents.root().clone();
             let report = restore_seen(&reading.contents, root, &options, outlook, progress)
                 .map_err(|error| reading.with_way_out(error))?;
