@@ -19,6 +19,9 @@ pub struct FeedHandle(Lent<dyn Feed>);
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct ReaderHandle(Option<OpenReader>);
 
+/// Entries that are told at once, whatever a guest asks for: they lie in the engine's memory before they lie in the guest's.
+const MAX_ENTRIES: u32 = 10_000;
+
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
 impl FeedHandle {
@@ -41,6 +44,7 @@ impl feed::HostFeed for Sandbox {
     }
 
     fn next(&mut self, this: Resource<FeedHandle>, max: u32) -> Answer<Vec<sink::Entry>> {
+        let max = max.min(MAX_ENTRIES);
         let entries = self.table.get(&this)?.with(|feed| feed.next(max))?;
         Ok(entries
             .map(|entries| entries.into_iter().map(convert::entry_to_guest).collect())

@@ -16,6 +16,7 @@ use crate::common::{limits, refused, rogue};
 /// Two files, and whatever is asked of it written down.
 #[derive(Default)]
 pub(crate) struct TwoFiles {
+    asked: Mutex<Vec<u32>>,
     given: Mutex<usize>,
     extracted: Mutex<Vec<Extraction>>,
 }
@@ -28,6 +29,7 @@ impl Feed for TwoFiles {
     }
 
     fn next(&self, max: u32) -> Result<Vec<Entry>> {
+        self.asked.lock().expect("asked").push(max);
         let mut given = self.given.lock().expect("given");
         let entries: Vec<Entry> = FILES
             .iter()
@@ -103,6 +105,16 @@ fn a_guest_reads_back_what_the_feed_holds() {
         restore(config, &TwoFiles::default()).expect("restore"),
         pairs([("b/c.txt", "world, and more")])
     );
+}
+
+#[test]
+fn a_guest_that_asks_for_all_entries_at_once_gets_some_at_a_time() {
+    let feed = TwoFiles::default();
+    assert_eq!(
+        restore(r#"{"mode": "greed"}"#, &feed).expect("restore"),
+        pairs([("counts", "2")])
+    );
+    assert_eq!(*feed.asked.lock().expect("asked"), [10_000, 10_000]);
 }
 
 #[test]
