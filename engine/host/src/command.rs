@@ -8,6 +8,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, Pollable, StreamError};
 
 use crate::bindings::imports::{command, types};
 use crate::convert;
+use crate::environment;
 use crate::ground::Custody;
 use crate::pipe::{PipeInput, PipeOutput};
 use crate::program::{Ending, Order, Program};
@@ -43,7 +44,9 @@ impl Sandbox {
     ) -> Result<Process, Error> {
         let path = self.grants.program(name)?;
         let about = |error: Error| error.on(format!("cannot run {name}"));
-        check_text(arguments, environment).map_err(about)?;
+        check_arguments(arguments)
+            .and_then(|()| environment::check(environment))
+            .map_err(about)?;
         let place = self.programs.take().map_err(about)?;
         let custody = self.grants.custody.as_deref();
         custody.map_or(Ok(()), Custody::hand_over).map_err(about)?;
@@ -143,24 +146,15 @@ async fn discard(pipe: std::os::fd::OwnedFd) {
     }
 }
 
-/// What the system would refuse, or the dynamic linker take for an order to load other code than the operator named.
-fn check_text(arguments: &[String], environment: &[(String, String)]) -> Result<(), Error> {
-    let wrong = |what: String| Err(Error::new(ErrorKind::InvalidConfig, what));
-    if arguments.iter().any(|argument| argument.contains('\0')) {
-        return wrong("an argument contains a zero byte".into());
+/// What the system would refuse.
+fn check_arguments(arguments: &[String]) -> Result<(), Error> {
+    match arguments.iter().any(|argument| argument.contains('\0')) {
+        true => Err(Error::new(
+            ErrorKind::InvalidConfig,
+            "an argument contains a zero byte",
+        )),
+        false => Ok(()),
     }
-    for (name, value) in environment {
-        let shown = convert::tidy(name);
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return wrong(format!("'{shown}' is no variable of an environment"));
-        }
-        if name.starts_with("LD_") {
-            let what = format!("the variable {shown} is not passed on");
-            return Err(Error::new(ErrorKind::Denied, what)
-                .hint("allow a script that sets it in the program's place"));
-        }
-    }
-    Ok(())
 }
 
 fn not_started(path: &Path, error: std::io::Error) -> Error {

@@ -46,6 +46,7 @@ mod certificates;
 mod command;
 mod convert;
 mod distrust;
+mod environment;
 mod feed;
 mod handshake;
 mod lent;

@@ -176,10 +176,17 @@ fn is_of_the_host_itself(address: IpAddr) -> bool {
                     && is_link_or_metadata_v4(Ipv4Addr::from(
                         u32::from(high) << 16 | u32::from(low),
                     ))
+                || METADATA_V6.contains(&address)
                 || address == Ipv6Addr::UNSPECIFIED
         }
     }
 }
+
+/// Google's and Oracle's services have addresses of their own in IPv6.
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+];
 
 fn is_link_or_metadata_v4(address: Ipv4Addr) -> bool {
     // Alibaba's and Azure's services lie outside of 169.254.0.0/16.
@@ -253,6 +260,8 @@ mod tests {
             "fe80::1",
             "febf::1",
             "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
             "64:ff9b::169.254.169.254",
             "::ffff:169.254.169.254",
         ] {
@@ -270,6 +279,7 @@ mod tests {
             "10.0.0.7",
             "::1",
             "fd00::7",
+            "fd20:ce::7",
             "64:ff9b::10.0.0.7",
         ] {
             assert!(reach(&["db:80"]).admit("db", address.parse().expect(address)));

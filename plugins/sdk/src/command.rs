@@ -39,7 +39,7 @@ impl Command {
         self
     }
 
-    /// Sets a variable of the environment.
+    /// Sets a variable of the environment. Few are passed on (see the guide), and any other is `denied` when the program starts.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.environment.push((name.into(), value.into()));

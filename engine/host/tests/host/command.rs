@@ -124,11 +124,11 @@ fn a_program_that_is_not_installed_is_named() {
 fn a_program_sees_what_was_passed_and_nothing_else() {
     let mut config = json!({
         "mode": "run", "program": "env", "command": ["env"],
-        "env": {"PGPASSWORD": "hunter 2", "EMPTY": ""}
+        "env": {"PGPASSWORD": "hunter 2", "LC_ALL": ""}
     });
     assert_eq!(
         go(config.clone()).expect("env"),
-        "0|EMPTY=\nPGPASSWORD=hunter 2\n|"
+        "0|LC_ALL=\nPGPASSWORD=hunter 2\n|"
     );
     // `sh` sets PWD and the like by itself.
     assert_eq!(
@@ -139,15 +139,20 @@ fn a_program_sees_what_was_passed_and_nothing_else() {
         config["env"] = json!({name: "x"});
         assert_eq!(refused(go(config.clone())).kind(), ErrorKind::InvalidConfig);
     }
-    config["env"] = json!({"LD_PRELOAD": "/tmp/evil.so"});
-    let error = refused(go(config));
-    assert_eq!(
-        parts(&error),
-        (
-            ErrorKind::Denied,
-            "source odd: cannot run env: the variable LD_PRELOAD is not passed on".into()
-        )
-    );
+    for name in ["LD_PRELOAD", "OPENSSL_CONF", "HOME"] {
+        config["env"] = json!({"PGUSER": "x", name: "/tmp/evil"});
+        let error = refused(go(config.clone()));
+        assert_eq!(
+            (parts(&error), error.hint_text()),
+            (
+                (
+                    ErrorKind::Denied,
+                    format!("source odd: cannot run env: the variable {name} is not passed on")
+                ),
+                Some("allow a script that sets it in the program's place")
+            )
+        );
+    }
 }
 
 #[test]
