@@ -6,8 +6,8 @@
 //!                       └── source(config, grants) / destination(config, grants)
 //! ```
 //!
-//! Each instance is a sandbox of its own: it sees what was granted and nothing else, under a memory ceiling, a budget of running time and
-//! deadlines. A trap or a hang ends that instance, is reported by name, and harms nobody else.
+//! Each instance is a sandbox of its own: it sees what was granted and nothing else, under a memory ceiling, a budget of running time and,
+//! but for the work of a source, deadlines. A trap, or what goes beyond these, ends that instance, is reported by name, and harms nobody else.
 //!
 //! [`Source`]: strongroom_repository::Source
 //! [`Destination`]: strongroom_repository::Destination

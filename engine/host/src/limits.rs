@@ -14,9 +14,9 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// How long a guest may compute without calling the engine or returning. What the engine does for it does not count.
     pub cpu_budget: Duration,
-    /// Wall time of `describe` and `requirements`.
+    /// Wall time of `describe`, `requirements` and `verify-needs`, and of an instance's start.
     pub describe_deadline: Duration,
-    /// Wall time of a call to a destination, and of a source's `check`. A source's `backup` and `restore` take as long as they take.
+    /// Wall time of a call to a destination, and of a source's `open` and `check`. A source's `backup`, `restore` and `verify` take as long as they take.
     pub call_deadline: Duration,
     /// How long a call may go on after the run was cancelled.
     pub cancel_grace: Duration,
