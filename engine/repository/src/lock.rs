@@ -60,15 +60,16 @@ struct State {
     entry: LockEntry,
     /// When it was written, until others were looked for once more.
     unsettled: Option<Instant>,
-    /// Once lost, it stays lost: somebody may have deleted what we rely on.
-    lost: Option<&'static str>,
+    /// Once lost, it stays lost, whoever found it out: somebody may have deleted what we rely on.
+    lost: Option<Error>,
     is_released: bool,
 }
 
 impl Lock {
     /// For reading and adding. Fails with [`ErrorKind::Locked`] while somebody wants to be alone.
     ///
-    /// Work may begin at once: whether somebody came at the same moment is looked at when [`ensure_held`](Self::ensure_held) is first asked.
+    /// Reading may begin at once. Whether somebody came at the same moment is looked at before the first pack is sent, or when
+    /// [`ensure_held`](Self::ensure_held) is first asked.
     pub fn shared(repository: &Arc<Repository>) -> Result<Self> {
         Self::acquire(repository, false, TIMING)
     }
@@ -134,8 +135,15 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Fails with [`ErrorKind::Locked`] where somebody took the repository for himself while our lock was on its way to it. To be asked
+    /// before the first pack is written: he may still be at work, and would take it for one that nobody needs. Looks once.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.shared.settle(&mut self.shared.state())
+    }
+
     /// Fails with [`ErrorKind::Failed`] where the lock has vanished, or could not be refreshed for 20 minutes: others may have deleted what
-    /// we rely on. Fails with [`ErrorKind::Locked`] where somebody took the repository for himself at the same moment. To be asked before anything is written that makes a backup count.
+    /// we rely on. Fails with [`ErrorKind::Locked`] where somebody took the repository for himself at the same moment. To be asked before
+    /// anything is written that makes a backup count.
     pub fn ensure_held(&self) -> Result<()> {
         self.shared.ensure_held(&mut self.shared.state())
     }
@@ -206,44 +214,47 @@ impl Shared {
 
     /// Looks for others once more, not too soon after our lock was written. Of two that start at once, at least one sees the other.
     fn settle(&self, state: &mut State) -> Result<()> {
+        if let Some(error) = &state.lost {
+            return Err(error.clone());
+        }
         let Some(written) = state.unsettled else {
             return Ok(());
         };
         sleep(self.timing.settle.saturating_sub(written.elapsed()));
-        refuse_if_blocked(&self.repository, state.entry.exclusive, Some(&state.id))?;
-        state.unsettled = None;
-        Ok(())
+        let looked = refuse_if_blocked(&self.repository, state.entry.exclusive, Some(&state.id));
+        match &looked {
+            Ok(()) => state.unsettled = None,
+            // When he has gone, nobody knows any more what he did.
+            Err(error) if error.kind() == ErrorKind::Locked => state.lost = Some(error.clone()),
+            Err(_) => {}
+        }
+        looked
     }
 
     fn ensure_held(&self, state: &mut State) -> Result<()> {
         self.settle(state)?;
-        if state.lost.is_none() {
-            if state.entry.age_seconds(Time::now()) >= self.timing.expires_after_seconds {
-                state.lost = Some("could not be refreshed for 20 minutes");
-            } else {
-                let key = FileType::Lock.key(&state.id);
-                let found = self.repository.destination().stat(&key);
-                if found
-                    .map_err(|error| {
-                        error.or_on(format_args!("destination {}", self.repository.name()))
-                    })?
-                    .is_none()
-                {
-                    state.lost = Some("was removed by somebody else");
-                }
+        let how = if state.entry.age_seconds(Time::now()) >= self.timing.expires_after_seconds {
+            "could not be refreshed for 20 minutes"
+        } else {
+            let key = FileType::Lock.key(&state.id);
+            let found = self.repository.destination().stat(&key);
+            if found
+                .map_err(|error| {
+                    error.or_on(format_args!("destination {}", self.repository.name()))
+                })?
+                .is_some()
+            {
+                return Ok(());
             }
-        }
-        match state.lost {
-            None => Ok(()),
-            Some(how) => Err(Error::new(
-                ErrorKind::Failed,
-                format!("the lock of repository {} {how}", self.repository.name()),
-            )
-            .hint(match state.entry.exclusive {
-                true => "what was done so far is whole; run it again",
-                false => "nothing was made to count; run it again",
-            })),
-        }
+            "was removed by somebody else"
+        };
+        let message = format!("the lock of repository {} {how}", self.repository.name());
+        let error = Error::new(ErrorKind::Failed, message).hint(match state.entry.exclusive {
+            true => "what was done so far is whole; run it again",
+            false => "nothing was made to count; run it again",
+        });
+        state.lost = Some(error.clone());
+        Err(error)
     }
 }
 

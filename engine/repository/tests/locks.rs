@@ -4,17 +4,20 @@ mod common;
 
 use std::collections::HashSet;
 use std::fs;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use common::{Folder, PASSWORD, backup_to, noise};
 use strongroom_repository::copy::copy;
 use strongroom_repository::destination::{Body, Destination, ObjectMetadata, PutOptions};
+use strongroom_repository::index::Index;
+use strongroom_repository::lock::LockEntry;
 use strongroom_repository::repair::{IndexRepairOptions, repair_index, repair_snapshots};
 use strongroom_repository::source::Kind;
 use strongroom_repository::testing::MemoryDestination;
 use strongroom_repository::{
-    Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
+    Error, ErrorKind, FileType, Id, InitOptions, Progress, Repository, Result, Time,
 };
 
 /// Somebody else removes all objects of a kind as soon as a pack is read or stored.
@@ -127,6 +130,131 @@ fn a_copy_that_lost_its_lock_writes_neither_index_nor_snapshot() {
     )
     .expect("a backup");
     check(|to| {
+        let all = |snapshots: &[_]| {
+            let ids = snapshots.iter().map(|(id, _)| *id);
+            Ok(ids.collect::<HashSet<_>>())
+        };
+        copy(&from, &to, &all, &Arc::new(Progress::default())).map(|_| ())
+    });
+}
+
+/// Somebody who prunes: his lock arrives just before ours, and he works until packs have come and the locks are looked at again.
+struct Pruner {
+    inner: Arc<MemoryDestination>,
+    his: Arc<Repository>,
+    lock: Mutex<Option<Id>>,
+    has_come: AtomicBool,
+}
+
+impl Pruner {
+    fn come(&self) {
+        if !self.has_come.swap(true, Ordering::SeqCst) {
+            let entry = LockEntry {
+                hostname: "elsewhere".into(),
+                ..LockEntry::here(Time::now(), true)
+            };
+            let id = self.his.save_json(FileType::Lock, &entry).expect("locked");
+            *self.lock.lock().expect("no panic") = Some(id);
+        }
+    }
+
+    fn go(&self) {
+        let indexed: HashSet<Id> = Index::load(&self.his, &Progress::default())
+            .expect("loaded")
+            .packs()
+            .iter()
+            .map(|pack| pack.id)
+            .collect();
+        let packs = self.his.list(FileType::Pack).expect("listed");
+        let orphans: Vec<Id> = packs
+            .into_iter()
+            .map(|(id, _)| id)
+            .filter(|id| !indexed.contains(id))
+            .collect();
+        let mut lock = self.lock.lock().expect("no panic");
+        if let Some(id) = lock.take_if(|_| !orphans.is_empty()) {
+            for orphan in orphans {
+                self.his.delete(FileType::Pack, &orphan).expect("removed");
+            }
+            self.his.delete(FileType::Lock, &id).expect("released");
+        }
+    }
+}
+
+impl Destination for Pruner {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn parallelism(&self) -> usize {
+        self.inner.parallelism()
+    }
+
+    fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
+        if key.starts_with("locks/") {
+            self.come();
+        }
+        self.inner.put(key, body, options)
+    }
+
+    fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
+        self.inner.get(key, offset, length)
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<ObjectMetadata>> {
+        self.inner.stat(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMetadata>> {
+        if prefix.starts_with("locks/") {
+            self.go();
+        }
+        self.inner.list(prefix)
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        self.inner.delete(key)
+    }
+}
+
+fn check_beside_a_prune(run: impl Fn(Arc<Repository>) -> Result<(), Error>) {
+    let (destination, his) = repository();
+    let pruner = Pruner {
+        inner: destination.clone(),
+        his: his.clone(),
+        lock: Mutex::default(),
+        has_come: AtomicBool::new(false),
+    };
+    let ours = Repository::open(Arc::new(pruner), PASSWORD).expect("opens");
+    let error = run(Arc::new(ours)).expect_err("somebody is alone there");
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    // He is at work and would take for an orphan what comes now.
+    for file_type in [FileType::Pack, FileType::Index, FileType::Snapshot] {
+        let written = his.list(file_type).expect("listed");
+        assert!(written.is_empty(), "{file_type:?}");
+    }
+    let locks = his.list(FileType::Lock).expect("listed");
+    assert_eq!(locks.len(), 1, "only his");
+}
+
+#[test]
+fn a_backup_whose_lock_came_after_that_of_a_prune_sends_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), noise(40 << 20, 1)).expect("written");
+    check_beside_a_prune(|repository| {
+        let mut source = Folder::new(folder.path());
+        backup_to(vec![repository], &mut source, Kind::Full).map(|_| ())
+    });
+}
+
+#[test]
+fn a_copy_whose_lock_came_after_that_of_a_prune_sends_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), noise(40 << 20, 1)).expect("written");
+    let (_, from) = repository();
+    let mut source = Folder::new(folder.path());
+    backup_to(vec![from.clone()], &mut source, Kind::Full).expect("a backup");
+    check_beside_a_prune(|to| {
         let all = |snapshots: &[_]| {
             let ids = snapshots.iter().map(|(id, _)| *id);
             Ok(ids.collect::<HashSet<_>>())

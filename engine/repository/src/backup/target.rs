@@ -40,6 +40,8 @@ struct Uploads {
     repository: Arc<Repository>,
     lock: Lock,
     index: Arc<Index>,
+    /// Whether it is known that nobody was alone here when our lock arrived.
+    is_settled: Mutex<bool>,
     /// Whether the index was still there when nobody could replace it any more.
     has_index: AtomicBool,
     buffers: Arc<Pool>,
@@ -71,6 +73,7 @@ impl Target {
             repository,
             lock,
             index,
+            is_settled: Mutex::new(false),
             has_index: AtomicBool::new(false),
             buffers: Pool::new(buffers, pack::CAPACITY),
             unindexed: Mutex::default(),
@@ -240,10 +243,22 @@ impl Uploads {
 
     fn upload(&self, pack: FinishedPack) -> Result<()> {
         self.progress.check_cancelled()?;
+        self.settle()?;
         let (pack, size) = self.repository.put_pack(pack)?;
         self.progress.stored_bytes.fetch_add(size, Relaxed);
         lock(&self.unindexed).push(pack);
         self.write_index(BLOBS_PER_FILE)
+    }
+
+    /// Fails where somebody was alone here when our lock arrived. A prune takes every pack for an orphan that appears after it read the
+    /// index, and may have ended before the run looks at the locks for the last time.
+    fn settle(&self) -> Result<()> {
+        let mut is_settled = lock(&self.is_settled);
+        if !*is_settled {
+            self.lock.settle()?;
+            *is_settled = true;
+        }
+        Ok(())
     }
 
     /// Fails where what the run relies on may be gone: without the lock, or, looked at once, where an index object that was loaded is no more. A

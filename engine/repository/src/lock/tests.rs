@@ -153,6 +153,31 @@ fn who_lost_the_lock_is_told_and_does_not_take_it_again() {
     lock.ensure_held().expect_err("stays lost");
 }
 
+/// He comes while our lock is on its way, and is gone again when we look for the second time.
+#[test]
+fn who_came_at_the_same_moment_is_not_forgotten_when_he_has_gone() {
+    let (_, repository) = repository();
+    let lock = Lock::acquire(&repository, false, timing()).expect("is free");
+    let alone = LockEntry {
+        hostname: "elsewhere".into(),
+        ..LockEntry::here(Time::now(), true)
+    };
+    let his = repository
+        .save_json(FileType::Lock, &alone)
+        .expect("is saved");
+    // As the refresher does it, which tells nobody.
+    let refreshed = lock.shared.refresh(&mut lock.shared.state());
+    refreshed.expect_err("he is there");
+    repository
+        .delete(FileType::Lock, &his)
+        .expect("is released");
+    for error in [lock.settle(), lock.ensure_held()] {
+        let error = error.expect_err("he was alone");
+        assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    }
+    assert_eq!(locks_of(&repository), [lock.id()]);
+}
+
 /// Who is alone deletes, and may have begun to.
 #[test]
 fn who_was_alone_and_lost_the_lock_is_told_that_part_of_it_is_done() {
