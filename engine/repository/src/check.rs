@@ -157,7 +157,7 @@ impl<'a> Check<'a> {
         for id in orphans {
             self.report.notes.push(Finding {
                 subject: format!("pack {}", id.short()),
-                message: "is in no index: left behind by a run that did not finish".into(),
+                message: "is in no index: left behind by a run that did not finish, unless an index object is gone".into(),
             });
         }
         Ok(())

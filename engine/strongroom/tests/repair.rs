@@ -11,7 +11,7 @@ use serde_json::Value;
 use strongroom_repository::Repository;
 use strongroom_repository::testing::{DirectoryDestination, Restic, noise};
 
-const WHERE_TO_GO_ON: &str = "`strongroom repair index nas --dry-run` and `strongroom repair snapshots nas --dry-run` show what a repair would save\n";
+const WHERE_TO_GO_ON: &str = "`strongroom repair index nas` comes first, then `strongroom repair snapshots nas`; --dry-run shows what each would save\n";
 
 fn backed_up() -> Place {
     let place = Place::new(ONE_OF_EACH);

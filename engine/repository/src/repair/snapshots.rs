@@ -1,11 +1,12 @@
 //! Snapshots that can be restored as a whole: sound ones stay byte for byte, one that lacks something is replaced by one without that, and one
 //! that cannot be read goes. Everything lost is named.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::finding;
 use super::tree::{Change, Changes, Repaired, TreeRepair};
+use super::{finding, header};
+use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::BlobReader;
 use crate::file::FileType;
 use crate::id::Id;
@@ -14,7 +15,7 @@ use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::snapshot::{INCOMPLETE, Snapshot, Snapshots};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, parallel};
 
 /// Marks a snapshot that is not as it was written.
 const REPAIRED: &str = "repaired";
@@ -67,7 +68,9 @@ pub fn repair_snapshots(
     };
     let snapshots = repository.snapshots()?;
     let index = Arc::new(Index::load(repository, progress)?);
-    ensure_packs_are_there(repository, &index, progress)?;
+    progress.step("listing packs");
+    let packs: HashMap<Id, u64> = repository.list(FileType::Pack)?.into_iter().collect();
+    ensure_packs_are_there(repository, &index, &packs)?;
     let reader = BlobReader::new(Arc::clone(repository), index);
     progress.step("following snapshots");
     let writing = lock.as_ref().filter(|_| !dry_run);
@@ -105,6 +108,7 @@ pub fn repair_snapshots(
             fate,
         });
     }
+    ensure_lost(&reader, &packs, trees.lost(), progress)?;
     if let Some(lock) = writing.filter(|_| !done.repairs.is_empty()) {
         progress.step("replacing snapshots");
         // What the new snapshots need is durable before the first of them is.
@@ -126,25 +130,63 @@ pub fn repair_snapshots(
 fn ensure_packs_are_there(
     repository: &Repository,
     index: &Index,
-    progress: &Progress,
+    packs: &HashMap<Id, u64>,
 ) -> Result<()> {
-    progress.step("listing packs");
-    let sizes: HashMap<Id, u64> = repository.list(FileType::Pack)?.into_iter().collect();
     for pack in index.packs() {
-        let how = match sizes.get(&pack.id) {
+        let how = match packs.get(&pack.id) {
             None => "is missing",
             Some(size) if *size <= pack.blobs_end => "is too short",
             Some(_) => continue,
         };
-        let name = repository.name();
-        return Err(Error::corrupted(format!(
-            "pack {} {how}, and the index names it",
-            pack.id.short()
-        ))
-        .on(format!("repository {name}"))
-        .hint(format!("run `strongroom repair index {name}` first")));
+        let what = format!("pack {} {how}, and the index names it", pack.id.short());
+        return Err(index_comes_first(repository, what));
     }
     Ok(())
+}
+
+/// Nothing of what is `lost` may lie in a pack that no index object names. Where one of these is gone, the backups are sound all the same.
+fn ensure_lost(
+    reader: &BlobReader,
+    packs: &HashMap<Id, u64>,
+    lost: &HashSet<(BlobType, Id)>,
+    progress: &Progress,
+) -> Result<()> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    progress.step("asking packs that no index names");
+    let repository = reader.repository();
+    let indexed: HashSet<Id> = reader.index().packs().iter().map(|pack| pack.id).collect();
+    let mut asked: Vec<(&Id, &u64)> = packs
+        .iter()
+        .filter(|(id, _)| !indexed.contains(id))
+        .collect();
+    asked.sort_unstable();
+    let threads = repository.destination().parallelism();
+    parallel::for_each(threads, &asked, |(id, size)| {
+        progress.check_cancelled()?;
+        let blobs = match header::read(repository, id, **size) {
+            // A repair of the index could not make use of it either.
+            Err(error) if error.is_damage() => return Ok(()),
+            blobs => blobs?,
+        };
+        let is_lost = |blob: &PackedBlob| lost.contains(&(blob.blob_type, blob.id));
+        if !blobs.iter().any(is_lost) {
+            return Ok(());
+        }
+        let what = format!(
+            "pack {} holds what snapshots lack, and no index names it",
+            id.short()
+        );
+        Err(index_comes_first(repository, what))
+    })
+}
+
+fn index_comes_first(repository: &Repository, what: String) -> Error {
+    let name = repository.name();
+    Error::corrupted(what)
+        .on(format!("repository {name}"))
+        .hint(format!("run `strongroom repair index {name}` first"))
 }
 
 /// Only what is damaged goes. What could not be looked at again may be sound.

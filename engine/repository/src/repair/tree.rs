@@ -74,6 +74,8 @@ pub(super) struct TreeRepair<'a> {
     reader: &'a BlobReader,
     progress: &'a Progress,
     sound: HashSet<u32>,
+    /// What was looked for and cannot be read: every tree, and of each file the first blob.
+    lost: HashSet<(BlobType, Id)>,
     /// `None` in a dry run.
     writer: Option<TreeWriter<'a>>,
 }
@@ -90,8 +92,14 @@ impl<'a> TreeRepair<'a> {
             reader,
             progress,
             sound: HashSet::new(),
+            lost: HashSet::new(),
             writer,
         })
+    }
+
+    /// What cannot be read of all that was looked at.
+    pub(super) fn lost(&self) -> &HashSet<(BlobType, Id)> {
+        &self.lost
     }
 
     /// Makes all new trees durable.
@@ -133,7 +141,7 @@ impl<'a> TreeRepair<'a> {
         }
     }
 
-    fn begin(&self, id: &Id, path: &str, changes: &Changes) -> Result<Begun> {
+    fn begin(&mut self, id: &Id, path: &str, changes: &Changes) -> Result<Begun> {
         self.progress.check_cancelled()?;
         let number = self.reader.index().number(BlobType::Tree, id);
         if number.is_some_and(|number| self.sound.contains(&number)) {
@@ -142,6 +150,7 @@ impl<'a> TreeRepair<'a> {
         let content = match self.read(id) {
             Ok(content) => content,
             Err(error) if error.is_damage() => {
+                self.lost.insert((BlobType::Tree, *id));
                 let why = error.message().to_owned();
                 return Ok(Begun::Known(Repaired::Unreadable(why)));
             }
@@ -239,10 +248,11 @@ impl<'a> TreeRepair<'a> {
         }
     }
 
-    fn repair_file(&self, node: &mut Node, path: &str, changes: &mut Changes) -> bool {
+    fn repair_file(&mut self, node: &mut Node, path: &str, changes: &mut Changes) -> bool {
         let mut length = 0;
         for id in node.content.iter().flatten() {
             let Some(location) = self.reader.index().get(BlobType::Data, id) else {
+                self.lost.insert((BlobType::Data, *id));
                 changes.files += 1;
                 changes.bytes += node.size;
                 changes.named.push(Change {

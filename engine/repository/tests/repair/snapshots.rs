@@ -68,6 +68,50 @@ fn what_is_lost_is_left_out_and_named_and_the_rest_stays() {
     assert_sound(&fixture);
 }
 
+/// All packs are there: only what they hold is not known.
+#[test]
+fn backups_that_lack_only_an_index_object_are_left_alone() {
+    let fixture = two_backups();
+    let kept = objects(&fixture, "snapshots");
+    for gone in objects(&fixture, "index").into_keys() {
+        let content = fs::read(&gone).expect("read");
+        fs::remove_file(&gone).expect("removed");
+        for dry_run in [true, false] {
+            let error = snapshots(&fixture, dry_run).expect_err("the index comes first");
+            assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+            assert!(
+                error
+                    .message()
+                    .ends_with("holds what snapshots lack, and no index names it"),
+                "{error}"
+            );
+            let hint = error.hint_text();
+            assert_eq!(hint, Some("run `strongroom repair index nas` first"));
+            assert!(objects(&fixture, "snapshots") == kept);
+        }
+        fs::write(&gone, content).expect("written");
+    }
+    let gone = objects(&fixture, "index").into_keys().next();
+    fs::remove_file(gone.expect("an index object")).expect("removed");
+    assert!(index(&fixture, false, false).expect("repaired").changed);
+    let done = snapshots(&fixture, false).expect("repaired");
+    assert_eq!((done.sound, done.repairs), (2, vec![]));
+    assert_sound(&fixture);
+}
+
+/// Nobody gets anything out of it, so it must not be in the way.
+#[test]
+fn a_damaged_pack_that_no_index_names_is_no_reason_to_wait() {
+    let fixture = two_backups();
+    let pack = pack_of(&fixture, &noise(3 << 20, 2));
+    let bytes = fs::read(&pack).expect("read");
+    fs::write(&pack, &bytes[..bytes.len() / 2]).expect("cut short");
+    let done = index(&fixture, false, false).expect("repaired");
+    assert_eq!(done.unreadable_packs.len(), 1);
+    let done = snapshots(&fixture, false).expect("repaired");
+    assert_eq!((done.sound, done.repairs.len()), (1, 1));
+}
+
 #[test]
 fn a_directory_that_cannot_be_read_is_left_empty() {
     let fixture = two_backups();

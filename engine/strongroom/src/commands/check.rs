@@ -96,7 +96,7 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<Exit> {
 /// Where to go on after problems.
 fn next(destination: &str) -> String {
     format!(
-        "`strongroom repair index {destination} --dry-run` and `strongroom repair snapshots {destination} --dry-run` show what a repair would save"
+        "`strongroom repair index {destination}` comes first, then `strongroom repair snapshots {destination}`; --dry-run shows what each would save"
     )
 }
 
