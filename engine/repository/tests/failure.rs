@@ -4,13 +4,16 @@ mod common;
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Fixture, Folder, PASSWORD, Scripted, backup_to, entry, noise, write};
-use strongroom_repository::backup::{BackupSession, RunInfo, SourceInfo};
-use strongroom_repository::source::{Begun, Kind, Sink};
+use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
+use strongroom_repository::source::{
+    Attributes, Begun, Feed, Kind, Outcome, RestoreRequest, Sink, Source,
+};
 use strongroom_repository::testing::{Fault, MemoryDestination, Operation, Restic};
 use strongroom_repository::{
     Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
@@ -221,20 +224,115 @@ fn several_destinations_get_the_same_backup() {
     }
 }
 
+fn memory(name: &str) -> (Arc<MemoryDestination>, Arc<Repository>) {
+    let destination = Arc::new(MemoryDestination::new(name));
+    let options = InitOptions {
+        password: PASSWORD,
+        ..InitOptions::default()
+    };
+    let repository = Repository::init(destination.clone(), options).expect("made");
+    (destination, Arc::new(repository))
+}
+
+/// Backs up a folder, and loses a destination when that begins.
+struct Losing<'a>(Folder, Option<&'a MemoryDestination>);
+
+impl Source for Losing<'_> {
+    fn check(&mut self) -> Result<Attributes> {
+        self.0.check()
+    }
+
+    fn backup(&mut self, kind: Kind, sink: &dyn Sink) -> Result<Outcome> {
+        if let Some(lost) = self.1 {
+            lost.forget_calls();
+            for operation in [
+                Operation::Put,
+                Operation::Get,
+                Operation::Stat,
+                Operation::List,
+                Operation::Delete,
+            ] {
+                let fault = Fault::fail(operation, 0, usize::MAX, ErrorKind::Unavailable);
+                lost.inject(fault);
+            }
+        }
+        self.0.backup(kind, sink)
+    }
+
+    fn restore(&mut self, _: &RestoreRequest, _: &dyn Feed) -> Result<Attributes> {
+        unreachable!("not restored")
+    }
+}
+
+/// Backs up folders as sources of one run, each as its own, and loses `lost` when it comes to the first of them.
+fn back_up_all(
+    repositories: &[&Arc<Repository>],
+    folders: &[&Path],
+    lost: Option<&MemoryDestination>,
+) -> (Vec<SourceReport>, Vec<Committed>) {
+    let run = RunInfo {
+        run: "r".into(),
+        job: "all".into(),
+        trigger: "on-demand".into(),
+        note: None,
+        sources: folders.len(),
+        program: "strongroom test".into(),
+    };
+    let repositories = repositories.iter().map(|it| Arc::clone(it)).collect();
+    let progress = Arc::new(Progress::default());
+    let mut session = BackupSession::begin(repositories, run, progress).expect("begun");
+    let mut lost = lost;
+    let mut reports = Vec::new();
+    for (number, folder) in folders.iter().enumerate() {
+        let info = SourceInfo {
+            name: format!("source-{number}"),
+            plugin: "test".into(),
+            plugin_version: "1".into(),
+            method: None,
+            kind: Kind::Incremental,
+        };
+        let mut source = Losing(Folder::new(folder), lost.take());
+        reports.push(session.add(&info, &mut source).expect("added"));
+    }
+    (reports, session.commit().expect("one is left"))
+}
+
+/// With much that is new it is noticed while the first source is sent, with little only when the parent of the second one is looked for.
+#[test]
+fn a_first_destination_that_is_lost_takes_no_source_from_the_others() {
+    for new_bytes in [60 << 20, 100] {
+        let folders = [0, 1].map(|_| tempfile::tempdir().expect("a folder"));
+        let folders = folders.each_ref().map(tempfile::TempDir::path);
+        let ((usb, first), (_, second)) = (memory("usb"), memory("offsite"));
+        // Each backup has a directory more, whose tree lies in a pack of its own.
+        for number in 0..4 {
+            let folder = folders[0].join(number.to_string());
+            fs::create_dir(&folder).expect("a folder");
+            fs::write(folder.join("file"), noise(1000, number)).expect("written");
+            fs::write(folders[1].join("file"), noise(1000, 10)).expect("written");
+            back_up_all(&[&first, &second], &folders, None);
+        }
+        fs::write(folders[0].join("new"), noise(new_bytes, 11)).expect("written");
+        fs::write(folders[1].join("new"), "new").expect("written");
+        let (reports, committed) = back_up_all(&[&first, &second], &folders, Some(&usb));
+        let error = committed[0].snapshots.as_ref().expect_err("lost");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert_eq!(committed[1].snapshots.as_ref().map_or(0, Vec::len), 2);
+        // What the other one has of the second source is continued.
+        assert_eq!(reports[1].kind, Kind::Incremental);
+        assert_eq!(reports[1].counts.files_new, 1, "{:?}", reports[1].counts);
+        // A destination behind a layer that tries again would let each of them wait for minutes.
+        let calls = usb.calls().into_iter();
+        let reads = calls.filter(|call| call.operation == Operation::Get);
+        assert_eq!(reads.count(), 1, "the first tree that cannot be read");
+    }
+}
+
 #[test]
 fn a_destination_that_fails_half_way_leaves_the_other_with_its_backup() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("file"), noise(60 << 20, 1)).expect("written");
-    let memory = || {
-        let destination = Arc::new(MemoryDestination::new("nas"));
-        let options = InitOptions {
-            password: PASSWORD,
-            ..InitOptions::default()
-        };
-        let repository = Repository::init(destination.clone(), options).expect("made");
-        (destination, Arc::new(repository))
-    };
-    let ((full, first), (_, second)) = (memory(), memory());
+    let ((full, first), (_, second)) = (memory("nas"), memory("offsite"));
     full.set_capacity(20 << 20);
     let both = vec![first.clone(), second.clone()];
     let mut source = Folder::new(folder.path());

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::manifest::Stream;
 use super::pipeline::Shared;
 use super::session::SourceInfo;
-use crate::Result;
+use super::target::Target;
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
 use crate::contents::Contents;
@@ -16,6 +17,7 @@ use crate::progress::Progress;
 use crate::snapshot::Snapshot;
 use crate::source::Parent;
 use crate::tree::{FileTime, Node, NodeType, Tree};
+use crate::{ErrorKind, Result};
 
 /// Changes that come so soon before a backup begins may carry the same time as one that comes after a file was read: file systems keep
 /// times in ticks (of at most 10 ms on Linux). Such a file is read again the next time.
@@ -33,17 +35,30 @@ pub(crate) struct Continued {
 }
 
 impl Continued {
-    /// The newest backup of this source by this host and plugin, as the first target has it. One that cannot be read costs time, never the
-    /// backup: everything is read then.
+    /// The newest backup of this source by this host and plugin, as the first target has it that goes on. One that cannot be read costs time,
+    /// never the backup: everything is read then. A target that cannot even say which backups it has is out of reach, and given up.
     pub(crate) fn find(
         shared: &Arc<Shared>,
         info: &SourceInfo,
         hostname: &str,
     ) -> Result<Option<Self>> {
-        let Some(target) = shared.targets.first() else {
-            return Ok(None);
+        let going_on = || shared.targets.iter().find(|target| !target.has_failed());
+        let (target, snapshots) = loop {
+            let Some(target) = going_on() else {
+                return Ok(None);
+            };
+            match target.repository().snapshots() {
+                Ok(snapshots) => break (target, snapshots.good),
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Err(error) => {
+                    let name = target.repository().name();
+                    let message =
+                        format!("the parent backup cannot be looked for at {name}: {error}");
+                    shared.progress.warn(message);
+                    target.give_up(error.or_on(format_args!("destination {name}")));
+                }
+            }
         };
-        let snapshots = target.repository().snapshots()?.good;
         let newest = snapshots.into_iter().rfind(|(_, snapshot)| {
             snapshot.tag("source") == Some(&info.name) && snapshot.hostname == hostname
         });
@@ -76,6 +91,7 @@ impl Continued {
         let trees = ParentTrees {
             reader: Arc::clone(contents.reader()),
             shared: Arc::clone(shared),
+            is_out_of_reach: AtomicBool::new(false),
             settled_before: FileTime::from_nanoseconds(created.saturating_sub(TICK_NANOSECONDS)),
             incomplete: manifest
                 .unreadable
@@ -112,6 +128,8 @@ impl Continued {
 pub(crate) struct ParentTrees {
     reader: Arc<BlobReader>,
     shared: Arc<Shared>,
+    /// Nothing more is asked of it: each directory would have to wait until a destination that is gone was asked often enough.
+    is_out_of_reach: AtomicBool,
     settled_before: FileTime,
     /// Paths that the parent could not read as a whole.
     incomplete: HashSet<String>,
@@ -137,7 +155,20 @@ impl ParentTrees {
 
     /// The tree of a directory of the parent.
     pub(crate) fn tree(&self, id: Option<Id>) -> Option<Tree> {
-        self.reader.tree(&id?).ok()
+        let id = id.filter(|_| !self.is_out_of_reach.load(Relaxed))?;
+        let error = match self.reader.tree(&id) {
+            Ok(tree) => return Some(tree),
+            Err(error) => error,
+        };
+        if !error.is_damage()
+            && error.kind() != ErrorKind::Cancelled
+            && !self.is_out_of_reach.swap(true, Relaxed)
+        {
+            let message =
+                format!("the parent backup is read no further, and everything else anew: {error}");
+            self.shared.progress.warn(message);
+        }
+        None
     }
 
     /// The node at a `/`-separated path below the tree `root`.
@@ -153,19 +184,25 @@ impl ParentTrees {
         }
     }
 
-    /// Whether every target still holds all blobs of a file.
+    /// The targets that go on.
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        let targets = self.shared.targets.iter();
+        targets.filter(|target| !target.has_failed())
+    }
+
+    /// Whether every target that goes on still holds all blobs of a file.
     pub(crate) fn content_is_everywhere(&self, node: &Node) -> bool {
         let Some(content) = &node.content else {
             return false;
         };
-        self.shared.targets.iter().all(|target| {
+        self.targets().all(|target| {
             content
                 .iter()
                 .all(|id| target.index().contains(BlobType::Data, id))
         })
     }
 
-    /// Whether every target holds all that is below a node; counts it into `visit`.
+    /// Whether every target that goes on holds all that is below a node; counts it into `visit`.
     pub(crate) fn is_everywhere(&self, node: &Node, visit: &mut dyn FnMut(&Node)) -> bool {
         let mut open = vec![node.clone()];
         while let Some(node) = open.pop() {
@@ -174,13 +211,15 @@ impl ParentTrees {
                 NodeType::File if !self.content_is_everywhere(&node) => return false,
                 NodeType::Dir => {
                     let Some(id) = node.subtree else { return false };
-                    let held = |target: &super::target::Target| target.holds(BlobType::Tree, &id);
-                    if !self.shared.targets.iter().all(held) {
+                    if !self
+                        .targets()
+                        .all(|target| target.holds(BlobType::Tree, &id))
+                    {
                         return false;
                     }
-                    match self.reader.tree(&id) {
-                        Ok(tree) => open.extend(tree.nodes),
-                        Err(_) => return false,
+                    match self.tree(Some(id)) {
+                        Some(tree) => open.extend(tree.nodes),
+                        None => return false,
                     }
                 }
                 _ => {}
