@@ -367,6 +367,51 @@ fn a_file_that_cannot_be_restored_keeps_its_old_content() {
     );
 }
 
+/// Two names of one file in the backup may be two files in the target.
+#[test]
+fn no_name_of_a_damaged_file_is_replaced_and_each_is_named() {
+    let fixture = Fixture::new();
+    let data = fixture.data();
+    fs::write(data.join("a"), noise(11 << 20, 1)).expect("written");
+    fs::hard_link(data.join("a"), data.join("b")).expect("linked");
+    fs::write(data.join("c"), "whole").expect("written");
+    fs::hard_link(data.join("c"), data.join("d")).expect("linked");
+    fixture.backup();
+    damage_largest_pack(&fixture);
+    let contents = fixture.latest().expect("opens");
+    let restored = |options: &RestoreOptions| {
+        let (root, progress) = (contents.root(), Progress::default());
+        let outlook = look_ahead(&contents, root, options, &progress).expect("looked at");
+        let report = restore_seen(&contents, root.clone(), options, outlook, &progress);
+        let report = report.expect("the rest is restored");
+        let mut damaged: Vec<String> = report.damaged.into_iter().map(|it| it.path).collect();
+        damaged.sort();
+        assert_eq!(damaged, ["a", "b"]);
+        assert_eq!((report.summary.files, report.summary.bytes), (2, 5));
+        for name in ["c", "d"] {
+            let content = fs::read(options.target.join(name)).expect("restored");
+            assert_eq!(content, b"whole");
+        }
+    };
+    let nothing_there = everything_to(&fixture.path("new"));
+    restored(&nothing_there);
+    assert_eq!(walk(&nothing_there.target).len(), 2);
+
+    let target = fixture.path("old");
+    fs::create_dir(&target).expect("a folder");
+    for name in ["a", "b", "c", "d"] {
+        fs::write(target.join(name), format!("old {name}")).expect("written");
+    }
+    restored(&RestoreOptions {
+        conflict: Conflict::Overwrite,
+        ..everything_to(&target)
+    });
+    for name in ["a", "b"] {
+        let content = fs::read(target.join(name)).expect("kept");
+        assert_eq!(content, format!("old {name}").as_bytes());
+    }
+}
+
 /// What tar unpacks is what was backed up, and the manifest tells its hashes.
 #[test]
 fn an_archive_holds_everything_and_lists_it_first() {

@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 
 use super::sparse::write_with_holes;
 use super::window::{PendingFile, Piece, Window, reads, same_blob};
-use crate::backup::Problem;
 use crate::blobs::BlobReader;
 use crate::decode::Decoding;
 use crate::guard::lock;
@@ -33,13 +32,22 @@ pub(super) trait FileSink: Sync {
     fn abandon(&self, path: &[u8]) -> Result<()>;
 }
 
+/// A file whose content is damaged.
+pub(super) struct DamagedFile {
+    pub(super) path: Vec<u8>,
+    /// How many it should have.
+    pub(super) bytes: u64,
+    /// What is wrong.
+    pub(super) message: String,
+}
+
 /// Fetches and writes everything in `window` but files whose content is damaged, which it returns.
 pub(super) fn restore(
     mut window: Window,
     reader: &BlobReader,
     sink: &dyn FileSink,
     progress: &Progress,
-) -> Result<Vec<Problem>> {
+) -> Result<Vec<DamagedFile>> {
     window.sort();
     let reads = reads(&window.pieces);
     let writer = ContentWriter {
@@ -57,8 +65,11 @@ pub(super) fn restore(
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let path = String::from_utf8_lossy(&file.path).into_owned();
-        state.damage.map(|message| Problem { path, message })
+        state.damage.map(|message| DamagedFile {
+            path: file.path,
+            bytes: file.node.size,
+            message,
+        })
     });
     Ok(damaged.collect())
 }

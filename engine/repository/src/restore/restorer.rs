@@ -36,6 +36,8 @@ pub(super) struct Restorer<'a> {
     linked: HardLinks,
     /// From the first path to the others.
     links: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Files that were left out after they were counted, and why.
+    lost: HashMap<Vec<u8>, String>,
     report: RestoreReport,
 }
 
@@ -77,6 +79,7 @@ impl<'a> Restorer<'a> {
             directories: Vec::new(),
             linked: HardLinks::default(),
             links: Vec::new(),
+            lost: HashMap::new(),
             report: RestoreReport::default(),
         })
     }
@@ -97,11 +100,13 @@ impl<'a> Restorer<'a> {
     pub(super) fn finish(mut self, damaged: Vec<Damaged>) -> Result<RestoreReport> {
         self.progress.step("finishing directories");
         for (first, other) in std::mem::take(&mut self.links) {
-            // Without its first name, which is in the list of the damaged ones, there is nothing to link to.
-            if self.target.root.metadata(&first)?.is_some() {
-                self.make_way(&other)?;
-                self.target.root.hard_link(&first, &other)?;
+            // What lies at the first name then is none of the backup's: whatever was there before.
+            if let Some(message) = self.lost.get(&first).cloned() {
+                self.left_out(&other, 0, message);
+                continue;
             }
+            self.make_way(&other)?;
+            self.target.root.hard_link(&first, &other)?;
         }
         if self.options.delete_extra {
             self.delete_extra(&damaged)?;
@@ -213,8 +218,19 @@ impl<'a> Restorer<'a> {
         let window = std::mem::take(&mut self.window);
         let damaged =
             content::restore(window, self.contents.reader(), &self.target, self.progress)?;
-        self.report.damaged.extend(damaged);
+        for file in damaged {
+            self.left_out(&file.path, file.bytes, file.message.clone());
+            self.lost.insert(file.path, file.message);
+        }
         Ok(())
+    }
+
+    /// Names a file that was counted already and is damaged.
+    fn left_out(&mut self, path: &[u8], bytes: u64, message: String) {
+        self.report.summary.files -= 1;
+        self.report.summary.bytes -= bytes;
+        let path = String::from_utf8_lossy(path).into_owned();
+        self.report.damaged.push(Problem { path, message });
     }
 
     fn finish_directory(&self, directory: &Found) -> Result<()> {
