@@ -20,16 +20,32 @@ use strongroom_repository::{
     Error, ErrorKind, FileType, Id, InitOptions, Progress, Repository, Result, Time,
 };
 
-/// Somebody else removes all objects of a kind as soon as a pack is read or stored.
-struct Thief(Arc<MemoryDestination>, &'static str);
+/// Somebody else removes all objects of a kind as soon as a pack is read or stored, or after another object was stored.
+struct Thief {
+    inner: Arc<MemoryDestination>,
+    takes: &'static str,
+    after: Option<&'static str>,
+}
 
 impl Thief {
+    fn new(inner: Arc<MemoryDestination>, takes: &'static str) -> Self {
+        Self {
+            inner,
+            takes,
+            after: None,
+        }
+    }
+
     fn look(&self, key: &str) {
-        if key.starts_with("data/") {
-            for key in self.0.keys() {
-                if key.starts_with(self.1) {
-                    self.0.set_object(&key, None);
-                }
+        if self.after.is_none() && key.starts_with("data/") {
+            self.take();
+        }
+    }
+
+    fn take(&self) {
+        for key in self.inner.keys() {
+            if key.starts_with(self.takes) {
+                self.inner.set_object(&key, None);
             }
         }
     }
@@ -37,33 +53,37 @@ impl Thief {
 
 impl Destination for Thief {
     fn name(&self) -> &str {
-        self.0.name()
+        self.inner.name()
     }
 
     fn parallelism(&self) -> usize {
-        self.0.parallelism()
+        self.inner.parallelism()
     }
 
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
         self.look(key);
-        self.0.put(key, body, options)
+        self.inner.put(key, body, options)?;
+        if self.after.is_some_and(|after| key.starts_with(after)) {
+            self.take();
+        }
+        Ok(())
     }
 
     fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
         self.look(key);
-        self.0.get(key, offset, length)
+        self.inner.get(key, offset, length)
     }
 
     fn stat(&self, key: &str) -> Result<Option<ObjectMetadata>> {
-        self.0.stat(key)
+        self.inner.stat(key)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMetadata>> {
-        self.0.list(prefix)
+        self.inner.list(prefix)
     }
 
     fn delete(&self, key: &str) -> Result<()> {
-        self.0.delete(key)
+        self.inner.delete(key)
     }
 }
 
@@ -88,7 +108,7 @@ fn assert_lost(error: &Error) {
 fn check(run: impl Fn(Arc<Repository>) -> Result<(), Error>) {
     let (destination, repository) = repository();
     let watched =
-        Repository::open(Arc::new(Thief(destination, "locks/")), PASSWORD).expect("opens");
+        Repository::open(Arc::new(Thief::new(destination, "locks/")), PASSWORD).expect("opens");
     let error = run(Arc::new(watched)).expect_err("the lock is lost");
     assert_lost(&error);
     // Nor an index: whoever took the repository meanwhile may have removed the packs that it would name.
@@ -274,17 +294,49 @@ fn a_backup_whose_index_was_replaced_writes_no_snapshot() {
         backup_to(vec![repository], &mut source, Kind::Full)
     };
     back_up(repository.clone(), 1).expect("a backup");
-    let watched = Thief(destination, "index/");
+    let watched = Thief::new(destination, "index/");
     let watched = Repository::open(Arc::new(watched), PASSWORD).expect("opens");
     let error = back_up(Arc::new(watched), 2).expect_err("the index is gone");
     assert_eq!(
         error.message(),
-        "the index of repository nas was replaced while it was read"
+        "the index of repository nas was replaced meanwhile"
     );
     for file_type in [FileType::Index, FileType::Snapshot] {
         let expected = usize::from(file_type == FileType::Snapshot);
         let found = repository.list(file_type).expect("listed");
         assert_eq!(found.len(), expected, "{file_type:?}");
+    }
+}
+
+/// Whoever prunes under a machine that sleeps finds its lock too old, and lets it lie there. Where the clock has slept too, that lock still seems
+/// to be held.
+#[test]
+fn a_backup_whose_index_is_replaced_after_its_own_was_written_writes_no_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), noise(1 << 20, 1)).expect("written");
+    let back_up = |repository: Arc<Repository>| {
+        let mut source = Folder::new(folder.path());
+        backup_to(vec![repository], &mut source, Kind::Full)
+    };
+    // Its own object is all that the first backup relies on.
+    for earlier in [0, 1] {
+        let (destination, repository) = repository();
+        for _ in 0..earlier {
+            back_up(repository.clone()).expect("a backup");
+        }
+        let watched = Thief {
+            inner: destination,
+            takes: "index/",
+            after: Some("index/"),
+        };
+        let watched = Repository::open(Arc::new(watched), PASSWORD).expect("opens");
+        let error = back_up(Arc::new(watched)).expect_err("the index is gone");
+        assert_eq!(
+            error.message(),
+            "the index of repository nas was replaced meanwhile"
+        );
+        let snapshots = repository.list(FileType::Snapshot).expect("listed");
+        assert_eq!(snapshots.len(), earlier);
     }
 }
 
@@ -300,8 +352,11 @@ fn a_repair_that_lost_its_lock_writes_nothing() {
     )
     .expect("a backup");
     let progress = Progress::default();
-    let watched =
-        Repository::open(Arc::new(Thief(destination.clone(), "locks/")), PASSWORD).expect("opens");
+    let watched = Repository::open(
+        Arc::new(Thief::new(destination.clone(), "locks/")),
+        PASSWORD,
+    )
+    .expect("opens");
     let watched = Arc::new(watched);
     let objects = || -> Vec<String> {
         let mut keys = destination.keys();

@@ -1,7 +1,7 @@
 //! One destination of a run: what it holds, the packs on their way to it, and its commit.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -42,8 +42,8 @@ struct Uploads {
     index: Arc<Index>,
     /// Whether it is known that nobody was alone here when our lock arrived.
     is_settled: Mutex<bool>,
-    /// Whether the index was still there when nobody could replace it any more.
-    has_index: AtomicBool,
+    /// The index objects that the run relies on: those that were loaded, and its own.
+    relied_on: Mutex<HashSet<Id>>,
     buffers: Arc<Pool>,
     /// Packs that are durable and in no index object yet.
     unindexed: Mutex<Vec<IndexPack>>,
@@ -72,9 +72,9 @@ impl Target {
         let uploads = Arc::new(Uploads {
             repository,
             lock,
-            index,
             is_settled: Mutex::new(false),
-            has_index: AtomicBool::new(false),
+            relied_on: Mutex::new(index.files().iter().copied().collect()),
+            index,
             buffers: Pool::new(buffers, pack::CAPACITY),
             unindexed: Mutex::default(),
             failure: Failure::default(),
@@ -261,26 +261,23 @@ impl Uploads {
         Ok(())
     }
 
-    /// Fails where what the run relies on may be gone: without the lock, or, looked at once, where an index object that was loaded is no more. A
-    /// prune that saw no lock because ours was still on its way may have ended before we looked for others, and has written another index.
+    /// Fails where what the run relies on may be gone: without the lock, or where an index object is no more that it relies on. A prune that saw no
+    /// lock because ours was still on its way, or took it for that of a program that is gone, has written another index. To a machine that
+    /// slept, its clock need not have told.
     fn ensure_relied_on(&self) -> Result<()> {
         self.lock.ensure_held()?;
-        if self.has_index.load(Relaxed) {
-            return Ok(());
-        }
+        let relied_on = lock(&self.relied_on).clone();
         let there = self.repository.list(FileType::Index)?;
         let there: HashSet<Id> = there.into_iter().map(|(id, _)| id).collect();
-        if !self.index.files().iter().all(|id| there.contains(id)) {
-            let message = format!(
-                "the index of repository {} was replaced while it was read",
-                self.repository.name()
-            );
-            return Err(Error::new(ErrorKind::Failed, message).hint(
-                "somebody pruned it at the same moment; nothing was made to count: run it again",
-            ));
+        if relied_on.is_subset(&there) {
+            return Ok(());
         }
-        self.has_index.store(true, Relaxed);
-        Ok(())
+        let message = format!(
+            "the index of repository {} was replaced meanwhile",
+            self.repository.name()
+        );
+        let error = Error::new(ErrorKind::Failed, message);
+        Err(error.hint("somebody pruned it at the same time; run it again"))
     }
 
     /// Writes an index object if it would describe at least so many blobs, and if nobody took away the lock meanwhile: without one, a prune may
@@ -298,8 +295,8 @@ impl Uploads {
             supersedes: Vec::new(),
             packs,
         };
-        self.repository
-            .save_json(FileType::Index, &file)
-            .map(|_| ())
+        let id = self.repository.save_json(FileType::Index, &file)?;
+        lock(&self.relied_on).insert(id);
+        Ok(())
     }
 }
