@@ -84,12 +84,19 @@ impl<I: Iterator<Item = Result<Id>>> Prefetch<I> {
     /// Begins to read the data blobs `ids`.
     pub(crate) fn new(reader: Arc<BlobReader>, ids: I) -> Self {
         let (sender, receiver) = bounded::<Job>(THREADS);
-        let threads = (0..THREADS)
-            .map(|_| {
-                let (reader, receiver) = (Arc::clone(&reader), receiver.clone());
-                std::thread::spawn(move || serve(&reader, &receiver))
-            })
-            .collect();
+        let start = |_| {
+            let (reader, receiver) = (Arc::clone(&reader), receiver.clone());
+            let body = move || serve(&reader, &receiver);
+            std::thread::Builder::new().name("read".into()).spawn(body)
+        };
+        let (threads, failed): (Vec<_>, Vec<_>) =
+            (0..THREADS).map(start).partition(std::io::Result::is_ok);
+        let threads: Vec<_> = threads.into_iter().flatten().collect();
+        // With fewer it takes longer; without any nobody would answer.
+        let failed = failed.into_iter().find_map(std::io::Result::err);
+        let failed = failed
+            .filter(|_| threads.is_empty())
+            .map(|error| Error::io("cannot start a thread that reads", error));
         Self {
             ids,
             reader,
@@ -98,7 +105,7 @@ impl<I: Iterator<Item = Result<Id>>> Prefetch<I> {
             under_way: VecDeque::new(),
             ready: VecDeque::new(),
             threads,
-            failed: None,
+            failed,
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{Fixture, Folder, PASSWORD, Scripted, backup_to, entry, noise, write};
 use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
 use strongroom_repository::source::{
-    Attributes, Begun, Feed, Kind, Outcome, RestoreRequest, Sink, Source,
+    Attributes, Begun, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
 };
 use strongroom_repository::testing::{Fault, MemoryDestination, Operation, Restic};
 use strongroom_repository::{
@@ -73,6 +73,60 @@ fn paths_that_lead_elsewhere_are_refused() {
             "is no relative path",
         );
     }
+}
+
+#[test]
+fn what_is_too_long_to_be_restored_is_refused() {
+    let name = |length| "n".repeat(length);
+    let deep = |length: usize| {
+        format!(
+            "{}{}",
+            format!("{}/", name(199)).repeat(20),
+            name(length - 4000)
+        )
+    };
+    for (path, expected) in [
+        (name(256), "is 256 bytes long, and at most 255 are kept"),
+        (
+            format!("a/{}/b", name(300)),
+            "is 300 bytes long, and at most 255 are kept",
+        ),
+        (deep(4097), "is 4097 bytes long, and at most 4096 are kept"),
+    ] {
+        for is_tree in [false, true] {
+            let path = path.as_str();
+            let script = move |sink: &dyn Sink| match is_tree {
+                false => write(sink, path, b"x"),
+                true => sink.tree(path, &Tree::default()).map(drop),
+            };
+            check_failure(script, expected);
+        }
+    }
+    let fixture = Fixture::new();
+    let longest = [name(255), deep(4096)];
+    let mut source =
+        Scripted(|sink: &dyn Sink| longest.iter().try_for_each(|path| write(sink, path, b"x")));
+    fixture.try_backup(&mut source, Kind::Full).expect("fits");
+}
+
+#[test]
+fn notes_without_end_are_refused() {
+    let large = "v".repeat(1 << 19);
+    for (key, value, count) in [("rows", large.as_str(), 2), ("", "", 30_000)] {
+        let script = move |sink: &dyn Sink| {
+            (0..count).for_each(|_| sink.note(key, value));
+            write(sink, "file", b"x")
+        };
+        let expected = format!("and at most 1048576 are kept: '{key}' was too much");
+        check_failure(script, &expected);
+    }
+    let fixture = Fixture::new();
+    let mut source = Scripted(|sink: &dyn Sink| {
+        (0..1000).for_each(|number| sink.note(&number.to_string(), &"v".repeat(900)));
+        write(sink, "file", b"x")
+    });
+    let (report, _) = fixture.try_backup(&mut source, Kind::Full).expect("fits");
+    assert_eq!(report.attributes.len(), 1000);
 }
 
 #[test]

@@ -39,6 +39,10 @@ pub(crate) struct Gathered {
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) notes: Attributes,
+    /// Bytes that the notes take, with those that were not taken.
+    note_bytes: usize,
+    /// How the first note begins that was not taken.
+    surplus: Option<String>,
 }
 
 impl SessionSink {
@@ -60,7 +64,17 @@ impl SessionSink {
                 "a file was begun and never finished",
             ));
         }
-        Ok(std::mem::take(&mut *lock(&self.gathered)))
+        let gathered = std::mem::take(&mut *lock(&self.gathered));
+        match gathered.surplus {
+            None => Ok(gathered),
+            Some(key) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "the notes of a backup take {} bytes, and at most {MAX_NOTES} are kept: '{key}' was too much",
+                    gathered.note_bytes
+                ),
+            )),
+        }
     }
 
     /// Reserves a path: none comes twice.
@@ -179,9 +193,13 @@ impl Sink for SessionSink {
     }
 
     fn note(&self, key: &str, value: &str) {
-        lock(&self.gathered)
-            .notes
-            .push((key.to_owned(), value.to_owned()));
+        let mut gathered = lock(&self.gathered);
+        gathered.note_bytes = gathered.note_bytes + EACH_NOTE + key.len() + value.len();
+        if gathered.note_bytes <= MAX_NOTES {
+            gathered.notes.push((key.to_owned(), value.to_owned()));
+        } else if gathered.surplus.is_none() {
+            gathered.surplus = Some(beginning(key));
+        }
     }
 }
 
@@ -327,10 +345,31 @@ pub(crate) fn nest(
     Ok(nodes)
 }
 
+/// Bytes of all notes: they are kept in memory, and in the manifest of the backup.
+const MAX_NOTES: usize = 1024 * 1024;
+/// What one takes beside its text, so that nothing is not noted without end.
+const EACH_NOTE: usize = size_of::<(String, String)>();
+/// Bytes of a name and of a path, as Linux has them: what is longer could not be restored.
+const MAX_NAME: usize = 255;
+const MAX_PATH: usize = 4096;
 /// No path of a plugin is deeper, so that nothing that recurses over it runs out of stack.
 const MAX_DEPTH: usize = 100;
 
 fn check_path(path: &str) -> Result<()> {
+    let too_long = |what: &str, text: &str, most: usize| {
+        let message = format!(
+            "the {what} '{}' is {} bytes long, and at most {most} are kept",
+            beginning(text),
+            text.len()
+        );
+        Err(Error::new(ErrorKind::Unsupported, message))
+    };
+    if path.len() > MAX_PATH {
+        return too_long("path", path, MAX_PATH);
+    }
+    if let Some(name) = path.split('/').find(|name| name.len() > MAX_NAME) {
+        return too_long("name", name, MAX_NAME);
+    }
     let parts = || path.split('/');
     if path.contains('\0')
         || parts().any(|part| matches!(part, "" | "." | ".."))
@@ -346,4 +385,12 @@ fn check_path(path: &str) -> Result<()> {
 
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// As much of a text as fits a message.
+fn beginning(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let shown: String = text.chars().take(SHOWN).collect();
+    let rest = if shown.len() < text.len() { "…" } else { "" };
+    format!("{}{rest}", shown.escape_debug())
 }
