@@ -235,7 +235,7 @@ fn schedules_zones_and_retention_are_checked_before_they_are_needed() {
     check_job(
         "retention = { within = \"30 days\" }",
         "error: strongroom.toml:13:24: 'jobs.nightly.retention.within' has not the right form\n\
-         hint: all that are younger: a number and `h`, `d`, `w`, `m` (months) or `y`, such as \"30d\"",
+         hint: all that are not older than the newest complete one by more than this: a number and `h`, `d`, `w`, `m` (months) or `y`, such as \"30d\"",
     );
     check_job(
         "retention = { daily = -1 }",

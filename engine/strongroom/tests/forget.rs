@@ -375,7 +375,7 @@ fn the_plan_is_a_document_too() {
     let group = &plan["destinations"][0]["groups"][0];
     assert_eq!(
         group["policy"],
-        "keeps all within 1h; in any case the newest"
+        "keeps all within 1h of the newest; in any case the newest"
     );
     assert_eq!(
         group["backups"][0],
@@ -385,12 +385,15 @@ fn the_plan_is_a_document_too() {
             "created": "2025-01-04T02:00:00Z",
             "state": "complete",
             "keep": true,
-            "reasons": ["last 1 of 1", "newest complete"],
+            "reasons": ["last 1 of 1", "within 1h", "newest complete"],
         })
     );
-    let reasons = |number: usize| group["backups"][number]["reasons"][0].as_str();
-    assert_eq!(reasons(1), Some("newer than any complete one"));
-    assert_eq!(reasons(2), Some("from the future"));
+    let reasons = |number: usize| group["backups"][number]["reasons"].clone();
+    assert_eq!(
+        reasons(1),
+        serde_json::json!(["within 1h", "newer than any complete one"])
+    );
+    assert_eq!(reasons(2), serde_json::json!(["from the future"]));
 }
 
 #[test]

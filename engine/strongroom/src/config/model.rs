@@ -250,7 +250,7 @@ pub struct Retention {
     /// The newest complete ones of those that are older than `within`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_beyond: Option<u32>,
-    /// All that are younger: a number and `h`, `d`, `w`, `m` (months) or `y`, such as "30d".
+    /// All that are not older than the newest complete one by more than this: a number and `h`, `d`, `w`, `m` (months) or `y`, such as "30d".
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[1-9][0-9]{0,4}[hdwmy]$"))]
     pub within: Option<String>,

@@ -57,7 +57,10 @@ pub fn plan(
         keep(*backup, Reason::Last { number, of });
     }
     if let Some(within) = &policy.within {
-        let since = within.since(now, zone);
+        // From the newest one on, not from now: a clock that runs ahead, or a job that has failed for long, would forget what is left. `now` is
+        // later than any of them.
+        let newest = complete.first().map_or(now, |(_, time)| *time);
+        let since = within.since(newest, zone);
         for (backup, _) in past.iter().filter(|(_, candidate)| candidate.time >= since) {
             keep(*backup, Reason::Within(within.text.clone()));
         }

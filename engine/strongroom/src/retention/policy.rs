@@ -14,7 +14,7 @@ use crate::render::size::counted;
 pub struct Policy {
     /// So many of the newest.
     pub last: usize,
-    /// All that are younger.
+    /// All that are not older than the newest by more.
     pub within: Option<Within>,
     /// So many of the newest that are older than `within`.
     pub last_beyond: usize,
@@ -94,7 +94,7 @@ impl Policy {
             });
         }
         if let Some(within) = &self.within {
-            parts.push(format!("all within {}", within.text));
+            parts.push(format!("all within {} of the newest", within.text));
         }
         let newest = |count: usize| match count {
             1 => "the newest".to_owned(),
@@ -136,8 +136,8 @@ impl Within {
         })
     }
 
-    /// The moment from which on backups are young enough. Days and longer are those of the calendar in `zone`.
-    pub fn since(&self, now: Timestamp, zone: &TimeZone) -> Timestamp {
+    /// The moment from which on backups are young enough, beside one of `newest`. Days and longer are those of the calendar in `zone`.
+    pub fn since(&self, newest: Timestamp, zone: &TimeZone) -> Timestamp {
         let span = match self.unit {
             Unit::Hours => Span::new().try_hours(self.number),
             Unit::Days => Span::new().try_days(self.number),
@@ -145,7 +145,7 @@ impl Within {
             Unit::Months => Span::new().try_months(self.number),
             Unit::Years => Span::new().try_years(self.number),
         };
-        let since = span.and_then(|span| now.to_zoned(zone.clone()).checked_sub(span));
+        let since = span.and_then(|span| newest.to_zoned(zone.clone()).checked_sub(span));
         // Before the first year there is: everything is young enough.
         since.map_or(Timestamp::MIN, |since| since.timestamp())
     }
@@ -161,25 +161,25 @@ mod tests {
 
     #[test]
     fn an_age_is_counted_in_the_calendar_of_the_zone() {
-        let check = |within: &str, now: &str, zone: &str, expected: &str| {
+        let check = |within: &str, newest: &str, zone: &str, expected: &str| {
             let within = Within::parse(within).expect("an age");
-            let now = now.parse().expect("a time");
+            let newest = newest.parse().expect("a time");
             let zone = TimeZone::get(zone).expect("bundled");
-            assert_eq!(within.since(now, &zone).to_string(), expected);
+            assert_eq!(within.since(newest, &zone).to_string(), expected);
         };
-        let now = "2026-11-20T12:00:00Z";
-        check("36h", now, "UTC", "2026-11-19T00:00:00Z");
-        check("30d", now, "UTC", "2026-10-21T12:00:00Z");
-        check("2w", now, "UTC", "2026-11-06T12:00:00Z");
-        check("1y", now, "UTC", "2025-11-20T12:00:00Z");
+        let newest = "2026-11-20T12:00:00Z";
+        check("36h", newest, "UTC", "2026-11-19T00:00:00Z");
+        check("30d", newest, "UTC", "2026-10-21T12:00:00Z");
+        check("2w", newest, "UTC", "2026-11-06T12:00:00Z");
+        check("1y", newest, "UTC", "2025-11-20T12:00:00Z");
         // Summer time has ended in between: noon is noon.
-        check("30d", now, "Europe/Zurich", "2026-10-21T11:00:00Z");
-        check("720h", now, "Europe/Zurich", "2026-10-21T12:00:00Z");
+        check("30d", newest, "Europe/Zurich", "2026-10-21T11:00:00Z");
+        check("720h", newest, "Europe/Zurich", "2026-10-21T12:00:00Z");
         // No 31st of February.
         check("1m", "2026-03-31T12:00:00Z", "UTC", "2026-02-28T12:00:00Z");
         // Longer than there is time.
         let ever = Timestamp::MIN.to_string();
-        check("99999y", now, "UTC", &ever);
+        check("99999y", newest, "UTC", &ever);
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
                 last_beyond: Some(3),
                 ..Retention::default()
             },
-            "keeps all within 30d; the 3 newest of those older",
+            "keeps all within 30d of the newest; the 3 newest of those older",
         );
         check(
             Retention {
@@ -241,7 +241,7 @@ mod tests {
                 last: Some(3),
                 ..Retention::default()
             },
-            "keeps all within 30d; in any case the 3 newest",
+            "keeps all within 30d of the newest; in any case the 3 newest",
         );
     }
 }

@@ -25,7 +25,7 @@ pub enum Reason {
         /// How many the rule keeps.
         of: usize,
     },
-    /// It is young enough.
+    /// It is young enough, beside the newest one.
     Within(String),
     /// It is one of the newest complete ones that are not young enough.
     LastBeyond {

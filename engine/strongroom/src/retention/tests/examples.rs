@@ -97,16 +97,39 @@ fn within_and_last_keep_all_of_a_time_and_some_in_any_case() {
         "2026-11-20: last 1 of 3, within 30d, newest complete"
     );
     assert_eq!(found[30], "2026-10-21: within 30d");
-    // Two months without a backup.
-    let found = explained(table, &backups, "2027-01-20T12:00:00Z");
-    assert_eq!(
-        found,
-        [
-            "2026-11-20: last 1 of 3, newest complete",
-            "2026-11-19: last 2 of 3",
-            "2026-11-18: last 3 of 3"
-        ]
-    );
+}
+
+#[test]
+fn without_new_backups_age_takes_none_away() {
+    let check = |last_beyond| {
+        let table = Retention {
+            within: Some("30d".into()),
+            last_beyond,
+            ..Retention::default()
+        };
+        let mut backups = daily(100, "2026-11-20");
+        let then = explained(table.clone(), &backups, "2026-11-20T12:00:00Z");
+        // Two months without a backup, or a clock that runs ahead.
+        for now in ["2027-01-20T12:00:00Z", "2199-01-01T00:00:00Z"] {
+            assert_eq!(explained(table.clone(), &backups, now), then);
+        }
+        // Incomplete ones since: they stay, and age nothing.
+        for day in ["2026-12-30", "2026-12-31"] {
+            let mut failed = daily(1, day);
+            failed[0].is_complete = false;
+            backups.append(&mut failed);
+        }
+        let found = explained(table.clone(), &backups, "2027-01-20T12:00:00Z");
+        assert_eq!(found.len(), then.len() + 2);
+        assert_eq!(found[2..], then);
+        // The first complete one ends that.
+        backups.append(&mut daily(1, "2027-01-20"));
+        let found = explained(table, &backups, "2027-01-20T12:00:00Z");
+        assert_eq!(found[0], "2027-01-20: within 30d, newest complete");
+        assert_eq!(found.len(), 3 + last_beyond.unwrap_or(0) as usize);
+    };
+    check(None);
+    check(Some(3));
 }
 
 #[test]

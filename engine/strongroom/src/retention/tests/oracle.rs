@@ -46,7 +46,8 @@ pub(super) fn must_keep(
             .expect("days")
             .parse()
             .expect("a number");
-        let since = now
+        let since = complete.last().map_or(now, |newest| newest.time);
+        let since = since
             .to_zoned(zone.clone())
             .checked_sub(Span::new().days(days));
         let since = since.expect("in range").timestamp();
