@@ -6,6 +6,7 @@ use std::fs;
 
 use common::{ONE_OF_EACH, Place, files, two_of_each};
 use serde_json::{Value, json};
+use strongroom_repository::testing::noise;
 
 fn backed_up(config: &str) -> Place {
     let place = Place::new(config);
@@ -94,6 +95,35 @@ fn a_backup_of_several_sources_is_proven_when_all_are() {
     let told = place.ok(&["verify"]);
     assert_eq!(told.matches(": proven").count(), 2, "{told}");
     assert_eq!(proof()["result"], "proven");
+}
+
+/// What was proven is one snapshot, and others of the same run are not.
+#[test]
+fn a_backup_whose_proven_snapshot_is_gone_is_not_proven() {
+    let place = two_of_each();
+    place.write("media/noise", noise(1 << 20, 1));
+    place.ok(&["backup"]);
+    place.ok(&["verify", "--from", "nas"]);
+    let listed = || place.json(&["list"])[0].clone();
+    assert_eq!(listed()["proof"]["result"], "proven");
+    let id = listed()["id"].as_str().expect("an id").to_owned();
+    place.ok(&["forget", "--backup", &id, "--destination", "nas", "--force"]);
+    assert_eq!(listed()["proof"], Value::Null);
+    let shown = place.json(&["show", "latest"]);
+    assert_eq!(shown["sources"][0]["verification"], Value::Null);
+    place.ok(&["verify"]);
+    assert_eq!(listed()["proof"]["result"], "proven");
+
+    // Without its largest pack it is repaired: another snapshot of the same run.
+    let data = place.path("offsite/data");
+    let packs = files(&data);
+    let largest = packs.iter().max_by_key(|(_, bytes)| bytes.len());
+    fs::remove_file(data.join(largest.expect("a pack").0)).expect("removed");
+    for what in ["index", "snapshots"] {
+        assert_eq!(place.run(&["repair", what, "offsite"]).exit, 3, "{what}");
+    }
+    assert_eq!(listed()["state"], "incomplete");
+    assert_ne!(listed()["proof"]["result"], "proven");
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn to_json(backup: &Backup, manifests: &[Option<Manifest>], known: &Known) -> Re
     if let Some(sources) = value.get_mut("sources").and_then(Value::as_array_mut) {
         for ((source, manifest), of) in sources.iter_mut().zip(manifests).zip(&backup.sources) {
             source["manifest"] = json!(manifest);
-            source["verification"] = json!(known.last(&backup.id, &of.source));
+            source["verification"] = json!(known.last(&backup.id, of));
         }
     }
     Ok(value)
@@ -137,7 +137,7 @@ fn text(
     );
     for (source, manifest) in backup.sources.iter().zip(manifests) {
         text.push_str(&source_text(source, manifest.as_ref(), style));
-        if let Some(proof) = known.last(&backup.id, &source.source) {
+        if let Some(proof) = known.last(&backup.id, source) {
             text.push_str(&proof_text(proof, style));
         }
     }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use strongroom_host::make_folder;
 use strongroom_repository::source::Attributes;
 use strongroom_repository::verification::Finding;
-use strongroom_repository::{Error, Result, Time};
+use strongroom_repository::{Error, Id, Result, Time};
 
-use super::backups::Backup;
+use super::backups::{Backup, BackupSource};
 use crate::engine::Engine;
 
 const FILE: &str = "verifications.jsonl";
@@ -52,6 +52,9 @@ pub struct Proof {
     pub source: String,
     /// Where the backup was read, if it came to that.
     pub destination: Option<String>,
+    /// The snapshot that was read, if it came to that. Proofs that were noted before there was this field have none.
+    #[serde(default)]
+    pub snapshot: Option<Id>,
     /// What is known since.
     pub result: Worth,
     /// What was looked at.
@@ -151,9 +154,15 @@ impl Proofs {
 }
 
 impl Known {
-    /// The last word on a source of a backup: of a destination where it failed, else of the one where it was proven last.
-    pub fn last(&self, backup: &str, source: &str) -> Option<&Proof> {
-        let places = self.0.get(&(backup.to_owned(), source.to_owned()))?;
+    /// The last word on a source of a backup: of a destination where it failed, else of the one where it was proven last. What is said of a
+    /// snapshot that is gone says nothing: a repair may have put another one in its place.
+    pub fn last(&self, backup: &str, source: &BackupSource) -> Option<&Proof> {
+        let places = self.0.get(&(backup.to_owned(), source.source.clone()))?;
+        let is_there = |proof: &&Proof| match proof.snapshot {
+            Some(snapshot) => source.copies.iter().any(|copy| copy.id == snapshot),
+            // Nobody knows what was proven.
+            None => proof.result != Worth::Proven,
+        };
         let rank = |proof: &Proof| match proof.result {
             Worth::Unknown => 0,
             Worth::Proven => 1,
@@ -161,13 +170,14 @@ impl Known {
         };
         places
             .values()
+            .filter(is_there)
             .max_by_key(|proof| (rank(proof), proof.time))
     }
 
     /// What is known of a backup; nothing where no source of it was ever proven or failed.
     pub fn standing(&self, backup: &Backup) -> Option<Standing> {
-        let names = backup.sources.iter().map(|it| it.source.as_str());
-        let last: Vec<_> = names.map(|name| self.last(&backup.id, name)).collect();
+        let sources = backup.sources.iter();
+        let last: Vec<_> = sources.map(|it| self.last(&backup.id, it)).collect();
         let times = |worth| {
             let of = last.iter().flatten().filter(move |it| it.result == worth);
             of.map(|it| it.time)
@@ -212,6 +222,19 @@ mod as_map {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::backups::group;
+
+    /// A source whose snapshot at each destination is named like that.
+    fn shop(destinations: &[&str]) -> BackupSource {
+        let at = |destination: &&str| {
+            let json = serde_json::json!({"time": Time::now(), "tree": Id::of(b""), "paths": [], "tags": ["run:a", "source:shop"]});
+            let snapshot = serde_json::from_value(json).expect("a snapshot");
+            let id = Id::of(destination.as_bytes());
+            ((*destination).to_owned(), vec![(id, snapshot)])
+        };
+        let mut backups = group(destinations.iter().map(at).collect());
+        backups.remove(0).sources.remove(0)
+    }
 
     fn proof(backup: &str, result: Worth, seconds: f64) -> Proof {
         Proof {
@@ -219,6 +242,7 @@ mod tests {
             backup: backup.into(),
             source: "shop".into(),
             destination: Some("nas".into()),
+            snapshot: Some(Id::of(b"nas")),
             result,
             findings: Vec::new(),
             attributes: vec![("server".into(), "PostgreSQL 15".into())],
@@ -231,7 +255,13 @@ mod tests {
     fn the_last_word_counts_and_half_a_line_harms_no_other() {
         let folder = tempfile::tempdir().expect("a folder");
         let proofs = Proofs(folder.path().join("state").join(FILE));
-        assert!(proofs.read().expect("read").last("a", "shop").is_none());
+        assert!(
+            proofs
+                .read()
+                .expect("read")
+                .last("a", &shop(&["nas"]))
+                .is_none()
+        );
         let all = [
             proof("a", Worth::Failed, 1.0),
             proof("a", Worth::Proven, 2.0),
@@ -250,10 +280,15 @@ mod tests {
         proofs.add(&proof("b", Worth::Unknown, 5.0)).expect("added");
 
         let known = proofs.read().expect("read");
-        assert_eq!(known.last("a", "shop"), all.get(1));
-        assert_eq!(known.last("b", "shop"), all.get(2));
-        assert_eq!(known.last("c", "shop"), Some(&last));
-        assert_eq!(known.last("c", "crm"), None);
+        let source = shop(&["nas"]);
+        assert_eq!(known.last("a", &source), all.get(1));
+        assert_eq!(known.last("b", &source), all.get(2));
+        assert_eq!(known.last("c", &source), Some(&last));
+        let crm = BackupSource {
+            source: "crm".into(),
+            ..source
+        };
+        assert_eq!(known.last("c", &crm), None);
     }
 
     #[test]
@@ -262,12 +297,14 @@ mod tests {
         let proofs = Proofs(folder.path().join(FILE));
         let at = |destination: &str, result| Proof {
             destination: Some(destination.into()),
+            snapshot: Some(Id::of(destination.as_bytes())),
             ..proof("a", result, 1.0)
         };
         let last = |added: Proof| {
             proofs.add(&added).expect("added");
             let known = proofs.read().expect("read");
-            let last = known.last("a", "shop").expect("one");
+            let source = shop(&["nas", "offsite"]);
+            let last = known.last("a", &source).expect("one");
             (last.destination.clone().unwrap_or_default(), last.result)
         };
         let failed = ("offsite".to_owned(), Worth::Failed);
@@ -277,9 +314,44 @@ mod tests {
         assert_eq!(last(at("offsite", Worth::Proven)), proven);
         let nowhere = Proof {
             destination: None,
+            snapshot: None,
             ..proof("a", Worth::Failed, 2.0)
         };
         assert_eq!(last(nowhere), (String::new(), Worth::Failed));
         assert_eq!(last(at("offsite", Worth::Proven)), proven);
+    }
+
+    #[test]
+    fn a_proof_is_one_of_a_snapshot() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let proofs = Proofs(folder.path().join(FILE));
+        let nas = proof("a", Worth::Proven, 1.0);
+        proofs.add(&nas).expect("added");
+        let result = |destinations: &[&str]| {
+            let known = proofs.read().expect("read");
+            known.last("a", &shop(destinations)).map(|it| it.result)
+        };
+        assert_eq!(result(&["nas", "offsite"]), Some(Worth::Proven));
+        assert_eq!(result(&["offsite"]), None, "that one was never proven");
+        // One that was noted without its snapshot is worth nothing any more, and a failure is one until a proof.
+        let add = |result| {
+            let noted = Proof {
+                snapshot: None,
+                ..proof("a", result, 2.0)
+            };
+            let mut line = serde_json::to_value(&noted).expect("JSON");
+            line.as_object_mut()
+                .and_then(|it| it.remove("snapshot"))
+                .expect("a field");
+            let mut text = fs::read_to_string(&proofs.0).expect("read");
+            text += &format!("{line}\n");
+            fs::write(&proofs.0, text).expect("written");
+        };
+        add(Worth::Proven);
+        assert_eq!(result(&["nas", "offsite"]), None);
+        add(Worth::Failed);
+        assert_eq!(result(&["nas", "offsite"]), Some(Worth::Failed));
+        proofs.add(&nas).expect("added");
+        assert_eq!(result(&["nas", "offsite"]), Some(Worth::Proven));
     }
 }

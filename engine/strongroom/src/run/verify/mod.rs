@@ -54,6 +54,7 @@ pub fn verify(
             backup: backup.id.clone(),
             source: source.source.clone(),
             destination: None,
+            snapshot: None,
             result: Worth::Unknown,
             findings: Vec::new(),
             attributes: Vec::new(),
@@ -102,6 +103,7 @@ fn prove(
     progress.step(format!("opening {}", source.source));
     let (reading, ()) = survey.read(source, progress, |_| Ok(()))?;
     proof.destination = Some(reading.destination.clone());
+    proof.snapshot = Some(*reading.contents.id());
     let manifest = reading
         .contents
         .manifest()
