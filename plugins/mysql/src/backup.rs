@@ -169,7 +169,6 @@ impl Backup<'_> {
         match &self.look.log {
             _ if !self.config.count_rows => Err(String::new()),
             Err(why) => Err(why.clone()),
-            Ok(log) if log.is_filtered => Err("the server's log leaves out databases".into()),
             Ok(_) => {
                 Still::begin(self.config, self.look.version).map_err(|error| error.to_string())
             }

@@ -114,8 +114,6 @@ pub(crate) struct Log {
     pub(crate) format: String,
     /// Whether single events are compressed, as MariaDB can.
     pub(crate) is_compressed: bool,
-    /// Whether some databases are left out of it.
-    pub(crate) is_filtered: bool,
     /// Where it ends now.
     pub(crate) end: Position,
     /// What was executed so far, where the server counts transactions.
@@ -153,6 +151,13 @@ pub(crate) fn log(session: &mut Session, version: Version) -> Result<Result<Log,
         }
         Err(error) => return Err(error),
     };
+    let is_filtered = ["Binlog_Do_DB", "Binlog_Ignore_DB"]
+        .iter()
+        .any(|column| status.get(column).is_some_and(|names| !names.is_empty()));
+    if is_filtered {
+        let why = "the server's log leaves out databases (binlog_do_db, binlog_ignore_db)";
+        return Ok(Err(why.into()));
+    }
     let offset = status
         .expect("Position")?
         .parse()
@@ -169,12 +174,8 @@ pub(crate) fn log(session: &mut Session, version: Version) -> Result<Result<Log,
         Kind::Mariadb => session.query_row("SELECT @@log_bin_compress AS compressed")?,
     };
     let compressed = compressed.as_ref().and_then(|row| row.get("compressed"));
-    let is_filtered = ["Binlog_Do_DB", "Binlog_Ignore_DB"]
-        .iter()
-        .any(|column| status.get(column).is_some_and(|names| !names.is_empty()));
     Ok(Ok(Log {
         format,
-        is_filtered,
         is_compressed: compressed == Some("1"),
         end,
         gtid: gtid
@@ -199,11 +200,24 @@ fn leaves_out_replicated(session: &mut Session, kind: Kind) -> Result<bool> {
     if settings.iter().all(|row| row.get("Value") == Some("ON")) {
         return Ok(false);
     }
-    if kind == Kind::Mysql {
+    Ok(kind == Kind::Mysql || is_replica(session)?)
+}
+
+/// Whether a MariaDB is a replica or was one. One that stands still now may have run since the last backup.
+fn is_replica(session: &mut Session) -> Result<bool> {
+    let position = session.query_row("SELECT @@global.gtid_slave_pos AS position")?;
+    if position.is_none_or(|row| row.get("position") != Some("")) {
         return Ok(true);
     }
-    let running = session.query_row("SHOW GLOBAL STATUS LIKE 'Slaves_running'")?;
-    Ok(running.is_none_or(|row| row.get("Value") != Some("0")))
+    match session.query_row("SHOW ALL SLAVES STATUS") {
+        Ok(source) => Ok(source.is_some()),
+        // Without the privilege SLAVE MONITOR only this is told.
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            let running = session.query_row("SHOW GLOBAL STATUS LIKE 'Slaves_running'")?;
+            Ok(running.is_none_or(|row| row.get("Value") != Some("0")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the user has this privilege on everything.

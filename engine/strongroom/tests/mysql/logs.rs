@@ -312,6 +312,34 @@ fn a_log_of_statements_or_none_makes_full_backups() {
 }
 
 #[test]
+fn a_log_that_leaves_changes_out_makes_full_backups() {
+    let family = Family::mariadb();
+    let filtered = "the server's log leaves out databases";
+    let replicated = "the server does not log what it replicates";
+    for (option, prepare, why) in [
+        ("--binlog-do-db=shop", "DO 0", filtered),
+        ("--binlog-ignore-db=blog", "DO 0", filtered),
+        // Neither of these two replicates at the moment.
+        (
+            "--skip-log-slave-updates",
+            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_USER = 'x', MASTER_USE_GTID = no",
+            replicated,
+        ),
+        (
+            "--skip-log-slave-updates",
+            "SET GLOBAL gtid_slave_pos = '7-9-1'",
+            replicated,
+        ),
+    ] {
+        let shop = with_words(&family, &["--binlog-format=ROW", option]);
+        shop.sql(prepare);
+        let place = place(&shop, "", None);
+        place.ok(&["backup"]);
+        check_full(&place, why);
+    }
+}
+
+#[test]
 fn checksums_that_are_off_are_no_hindrance() {
     let family = Family::mariadb();
     let shop = with_words(&family, &["--binlog-format=ROW", "--binlog-checksum=NONE"]);
