@@ -107,7 +107,7 @@ pub(crate) fn replay(
     )?;
     for statement in &pick.doubtful {
         log::warn(format!(
-            "database {name}: left out what was done to it from another database: {statement}"
+            "database {name}: left out a statement that is not surely of it alone: {statement}"
         ));
     }
     Ok(())

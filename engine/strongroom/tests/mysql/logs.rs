@@ -172,6 +172,50 @@ fn a_restore_over_the_server_itself_takes_it_back_in_time() {
     assert_eq!(words(&shop, "shop"), "first second later");
 }
 
+fn a_replay_changes_no_other_database(family: &Family) {
+    let shop = with_words(family, &["--binlog-format=ROW"]);
+    let place = place(&shop, ", writable = true", None);
+    place.ok(&["backup"]);
+    shop.sql("USE blog; TRUNCATE TABLE shop.words");
+    add(&shop, "shop", "again");
+    shop.sql("USE blog; CREATE TABLE old (id INT PRIMARY KEY)");
+    place.ok(&["backup"]);
+    let restore = |more: &[&str]| {
+        let to = ["restore", "latest", "--to", "shop", "--path", "blog.sql"];
+        let ended = place.run(&[&to[..], more].concat());
+        assert_eq!(ended.exit, 0, "{}", ended.stderr);
+        ended.stderr
+    };
+    restore(&["--option", "rename.blog=blog_2"]);
+    restore(&["--overwrite"]);
+    assert_eq!(words(&shop, "shop"), "again");
+    assert_eq!(words(&shop, "blog_2"), "first");
+
+    shop.sql("USE shop; ALTER TABLE blog.words ADD COLUMN more INT");
+    shop.sql("INSERT INTO blog.words (word, more) VALUES ('second', 2)");
+    shop.sql("USE blog; RENAME TABLE old TO shop.old");
+    place.ok(&["backup"]);
+    let said = restore(&["--overwrite", "--verbose"]);
+    assert!(said.contains("RENAME TABLE old TO shop.old"), "{said}");
+    assert_eq!(words(&shop, "blog"), "first second");
+    assert_eq!(shop.sql("SELECT SUM(more) FROM blog.words"), "2");
+    let tables = |database: &str| shop.sql(&format!("SHOW TABLES FROM {database}"));
+    assert_eq!(tables("shop"), "old\nwords");
+    assert_eq!(tables("blog"), "old\nwords");
+}
+
+#[test]
+fn a_replay_into_a_mariadb_changes_no_other_database() {
+    a_replay_changes_no_other_database(&Family::mariadb());
+}
+
+#[test]
+fn a_replay_into_a_mysql_changes_no_other_database() {
+    if let Some(family) = Family::mysql("a replay into MySQL") {
+        a_replay_changes_no_other_database(&family);
+    }
+}
+
 #[test]
 fn every_backup_of_a_series_restores_when_it_is_the_only_one_left() {
     let family = Family::mariadb();

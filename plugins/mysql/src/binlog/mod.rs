@@ -6,6 +6,8 @@ mod position;
 mod read;
 mod statement;
 mod stream;
+mod target;
+mod tokens;
 
 pub(crate) use pick::{Pick, Wanted};
 pub(crate) use position::Position;

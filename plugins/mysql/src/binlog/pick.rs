@@ -36,7 +36,7 @@ pub(crate) struct Pick<O, R> {
     open: O,
     file: Option<File<R>>,
     has_begun: bool,
-    /// Statements that may have changed the database, and that are left out.
+    /// Statements that changed other databases too, or may have, and that are left out.
     pub(crate) doubtful: Vec<String>,
 }
 

@@ -4,6 +4,7 @@
 //! that was the current one. That is not always the one that they change.
 
 use super::event::{Checksum, HEADER_BYTES};
+use super::target::changed;
 
 /// Between the header and the variables of the session.
 const FIXED_BYTES: usize = 13;
@@ -25,9 +26,9 @@ pub(crate) enum Verdict {
     AsIs,
     /// It is of this database, though that was not the current one.
     Ours,
-    /// It is about accounts, which are restored by themselves.
+    /// It changes another database, or accounts, which are restored by themselves.
     Skip,
-    /// It may change the database from another one, or that one by it. Nobody can tell.
+    /// It changes other databases too, or may.
     Doubtful,
     /// It names the database, which has another name now.
     Impossible,
@@ -45,10 +46,41 @@ impl Statement {
 
     /// Whether a restore of `database` replays it.
     pub(crate) fn judge(&self, database: &str, is_renamed: bool) -> Verdict {
-        let is_current = self.database == database;
         if self.is_about_accounts() {
-            Verdict::Skip
-        } else if is_renamed && (is_current || self.database.is_empty()) && self.names(database) {
+            return Verdict::Skip;
+        }
+        let change = changed(&self.sql, &self.database);
+        // In which letters a statement was sent is not known, so that of others than ASCII only an equal name says anything.
+        let is_sure =
+            |name: &String| name.is_ascii() || [database, &*self.database].contains(&&**name);
+        let Some(change) = change.filter(|it| it.databases.iter().all(is_sure)) else {
+            return self.guess(database, is_renamed);
+        };
+        if !change.databases.contains(database) {
+            // To some servers that is the same name.
+            let is_alike = |name: &String| name.eq_ignore_ascii_case(database);
+            return match change.databases.iter().any(is_alike) {
+                true => Verdict::Doubtful,
+                false => Verdict::Skip,
+            };
+        }
+        if change.databases.len() > 1 {
+            Verdict::Doubtful
+        } else if is_renamed && self.names(database) {
+            Verdict::Impossible
+        } else if self.database == database {
+            Verdict::AsIs
+        } else if self.database.is_empty() || !change.takes_from_current {
+            Verdict::Ours
+        } else {
+            Verdict::Doubtful
+        }
+    }
+
+    /// What can be said of a statement that could not be read.
+    fn guess(&self, database: &str, is_renamed: bool) -> Verdict {
+        let is_current = self.database == database;
+        if is_renamed && (is_current || self.database.is_empty()) && self.names(database) {
             Verdict::Impossible
         } else if is_current || !self.qualifies_by(database) {
             Verdict::AsIs
@@ -177,16 +209,49 @@ pub(crate) mod tests {
         use Verdict::{AsIs, Doubtful, Impossible, Ours, Skip};
         check("shop", "TRUNCATE TABLE words", AsIs, AsIs);
         check("shop", "TRUNCATE TABLE shop.words", AsIs, Impossible);
+        check("shop", "TRUNCATE TABLE blog.words", Skip, Skip);
+        check("shop", "CREATE TABLE w LIKE blog.words", AsIs, AsIs);
         check("shop", "DROP DATABASE shop", AsIs, Impossible);
+        check("shop", "DROP DATABASE blog", Skip, Skip);
         check("", "TRUNCATE TABLE shop.words", Ours, Impossible);
         check("", "DROP TABLE `shop` . `words`", Ours, Impossible);
-        check("", "TRUNCATE TABLE workshop.words", AsIs, AsIs);
-        check("", "TRUNCATE TABLE blog.shop", AsIs, Impossible);
-        check("blog", "TRUNCATE TABLE words", AsIs, AsIs);
-        check("blog", "CREATE TABLE w LIKE shop.words", Doubtful, Doubtful);
+        check("", "TRUNCATE TABLE workshop.words", Skip, Skip);
+        check("", "TRUNCATE TABLE blog.shop", Skip, Skip);
+        check("blog", "TRUNCATE TABLE words", Skip, Skip);
+        check("blog", "ALTER TABLE shop.words ADD a INT", Ours, Impossible);
+        check("blog", "CREATE TABLE w LIKE shop.words", Skip, Skip);
+        check(
+            "blog",
+            "CREATE TABLE shop.w LIKE words",
+            Doubtful,
+            Impossible,
+        );
+        check("", "CREATE VIEW shop.v AS SELECT 1", Ours, Impossible);
+        check(
+            "blog",
+            "CREATE VIEW shop.v AS SELECT * FROM w",
+            Doubtful,
+            Impossible,
+        );
+        check("blog", "CREATE VIEW v AS SELECT * FROM shop.w", Skip, Skip);
+        check("blog", "RENAME TABLE shop.a TO blog.a", Doubtful, Doubtful);
+        check("shop", "DROP TABLE a, blog.a", Doubtful, Doubtful);
+        check("shop", "DROP TABLE Shop.a", Doubtful, Doubtful);
         check("", "GRANT ALL ON shop.* TO a", Skip, Skip);
         check("shop", "create or replace user a", Skip, Skip);
         check("shop", "CREATE TABLE user (id INT)", AsIs, AsIs);
+    }
+
+    #[test]
+    fn a_statement_that_cannot_be_read_is_of_the_current_database_unless_it_names_another() {
+        use Verdict::{AsIs, Doubtful, Impossible, Ours};
+        check("shop", "BEGIN", AsIs, AsIs);
+        check("blog", "BEGIN", AsIs, AsIs);
+        check("shop", "ALTER DATABASE CHARACTER SET latin1", AsIs, AsIs);
+        check("shop", "FLUSH TABLES shop.a", AsIs, Impossible);
+        check("", "FLUSH TABLES shop.a", Ours, Impossible);
+        check("blog", "FLUSH TABLES shop.a", Doubtful, Doubtful);
+        check("shop", "DROP TABLE Gr\u{fffd}\u{fffd}e.a", AsIs, AsIs);
     }
 
     #[test]
