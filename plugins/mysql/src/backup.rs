@@ -1,7 +1,6 @@
 //! A backup: what the server holds comes in, dumps, accounts and the files of the log go out.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use strongroom_plugin::{
     Attributes, BackupKind, Context, Entry, Error, ErrorKind, Outcome, Result, Sink, Writer, log,
@@ -135,8 +134,7 @@ impl Backup<'_> {
             });
         }
         // After the dumps, so that the log reaches beyond each of them.
-        let end = self.look.log_end_now()?;
-        series.log = Some(self.log(parent, &end)?);
+        series.log = Some(self.log(parent)?);
         self.users()?;
         Ok(Outcome {
             kind: BackupKind::Incremental,
@@ -147,7 +145,6 @@ impl Backup<'_> {
     fn dump(&mut self, database: &Database) -> Result<(String, Dump)> {
         progress::check_cancelled()?;
         progress::step(format!("database {}", database.name));
-        let begun = now();
         let order = DumpOrder {
             database: &database.name,
             with_position: self.look.log.is_ok(),
@@ -155,11 +152,18 @@ impl Backup<'_> {
         };
         let command = programs::dump(self.config, &order);
         let still = self.still();
-        let position = dump(self.sink, &database.name, command, order.with_position)?;
-        let mut dump = Dump::new(database, begun, position.as_ref());
+        let session = &mut self.look.session;
+        let made = dump(
+            self.sink,
+            &database.name,
+            command,
+            order.with_position,
+            || server::clock(session),
+        )?;
+        let mut dump = Dump::new(database, made.stood, made.position.as_ref());
         if self.config.count_rows {
             progress::step(format!("rows of {}", database.name));
-            dump.rows = Some(count(still, database, position.as_ref())?);
+            dump.rows = Some(count(still, database, made.position.as_ref())?);
         }
         Ok((dump_file(&database.name), dump))
     }
@@ -188,29 +192,30 @@ impl Backup<'_> {
     }
 
     /// By what the next backup will know the log again: the file in which the earliest dump stands.
-    fn anchor(&self, series: &Series) -> Result<Option<Log>> {
+    fn anchor(&mut self, series: &Series) -> Result<Option<Log>> {
         let positions = series.dumps.iter().filter_map(|(_, dump)| dump.position());
         let (Ok(log), Some(first)) = (&self.look.log, positions.min()) else {
             return Ok(None);
         };
-        let identity = self.identity(&first.file)?;
         Ok(Some(Log {
             files: Vec::new(),
             end: log.end.to_string(),
-            read: now(),
+            read: server::clock(&mut self.look.session)?,
+            identity: self.identity(&first.file)?,
             anchor: first.file,
-            identity,
         }))
     }
 
     /// The log's files: those that were kept, and the rest read.
-    fn log(&mut self, parent: &Parent, end: &Position) -> Result<Log> {
-        let read = now();
+    fn log(&mut self, parent: &Parent) -> Result<Log> {
+        // In this order: what was committed before that second comes before the end.
+        let read = server::clock(&mut self.look.session)?;
+        let end = self.look.log_end_now()?;
         let mut stored = Stored {
             sink: self.sink,
             files: parent.kept.clone(),
         };
-        read_log(connect(self.config)?, &parent.first, end, &mut stored)?;
+        read_log(connect(self.config)?, &parent.first, &end, &mut stored)?;
         Ok(Log {
             files: stored.files,
             end: end.to_string(),
@@ -310,9 +315,4 @@ impl LogFiles for Stored<'_> {
         self.files.push(name.to_owned());
         Ok(())
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

@@ -12,21 +12,33 @@ use crate::name::dump_file;
 /// The position stands before the first table, which is in the first few hundred bytes.
 const HEAD_BYTES: usize = 64 * 1024;
 
+/// What is known of a dump that was made.
+pub(crate) struct Made {
+    pub(crate) position: Option<Position>,
+    /// What `clock` said when the dump stood: nothing in it is of later.
+    pub(crate) stood: u64,
+}
+
 /// Runs `command`, which dumps `database`, and makes a file of what it prints. Where it was asked to note its position, it must.
 pub(crate) fn dump(
     sink: &Sink,
     database: &str,
     command: Command,
     with_position: bool,
-) -> Result<Option<Position>> {
+    clock: impl FnOnce() -> Result<u64>,
+) -> Result<Made> {
     let mut writer = sink.write(&Entry::at(dump_file(database)))?;
     let mut process = command.spawn()?;
-    let mut position = None;
-    if let Some(mut stdout) = process.stdout() {
-        if with_position {
-            position = copy_head(&mut stdout, &mut writer)?;
-        }
-        splice(&mut stdout, &mut writer.body()?)?;
+    let mut stdout = process.stdout();
+    let position = match &mut stdout {
+        Some(stdout) => copy_head(stdout, &mut writer)?,
+        None => None,
+    };
+    let position = position.filter(|_| with_position);
+    // The program prints its position, and content, from within the transaction that it reads in.
+    let stood = clock()?;
+    if let Some(stdout) = &mut stdout {
+        splice(stdout, &mut writer.body()?)?;
     }
     // Whatever it printed: it is a dump only if the program says that it is done.
     process.success().on(format!("database {database}"))?;
@@ -35,7 +47,7 @@ pub(crate) fn dump(
         let problem = format!("the dump of {database} does not say where in the log it stands");
         return Err(Error::new(ErrorKind::Failed, problem));
     }
-    Ok(position)
+    Ok(Made { position, stood })
 }
 
 /// Copies the begin of a dump, until it was seen where that stands.

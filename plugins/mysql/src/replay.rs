@@ -35,14 +35,14 @@ impl Replay {
             };
         };
         if let Some(until) = until {
-            let early = series.dumps.iter().find(|(_, dump)| dump.begun > until);
+            let early = series.dumps.iter().find(|(_, dump)| dump.stood > until);
             if let Some((_, dump)) = early {
                 let problem = format!("the dump of {} is of later than that time", dump.database);
                 return Err(Error::new(ErrorKind::NotFound, problem)
                     .hint("choose a backup of an earlier series"));
             }
-            if until > log.read {
-                let problem = "the backup's log ends before that time";
+            if until >= log.read {
+                let problem = "the backup's log ends before that second does";
                 return Err(Error::new(ErrorKind::NotFound, problem).hint(
                     "choose a later backup, or leave out --until for all that this one holds",
                 ));
@@ -123,7 +123,7 @@ mod tests {
             database: "shop".into(),
             character_set: "utf8mb4".into(),
             collation: "utf8mb4_general_ci".into(),
-            begun: 100,
+            stood: 100,
             position: Some("log.1:4".into()),
             rows: None,
         };
@@ -150,9 +150,9 @@ mod tests {
         };
         check(&["log.1"], None, Ok(true));
         check(&["log.1"], Some(100), Ok(true));
-        check(&["log.1"], Some(200), Ok(true));
+        check(&["log.1"], Some(199), Ok(true));
         check(&["log.1"], Some(99), Err(ErrorKind::NotFound));
-        check(&["log.1"], Some(201), Err(ErrorKind::NotFound));
+        check(&["log.1"], Some(200), Err(ErrorKind::NotFound));
         check(&[], None, Ok(false));
         check(&[], Some(150), Err(ErrorKind::Unsupported));
     }

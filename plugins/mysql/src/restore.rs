@@ -234,7 +234,7 @@ mod tests {
                 database: database.into(),
                 character_set: "utf8mb4".into(),
                 collation: "utf8mb4_general_ci".into(),
-                begun: 0,
+                stood: 0,
                 position: None,
                 rows: None,
             },

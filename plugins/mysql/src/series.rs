@@ -19,8 +19,9 @@ pub(crate) struct Dump {
     pub(crate) database: String,
     pub(crate) character_set: String,
     pub(crate) collation: String,
-    /// When it was begun, in seconds since 1970 by the server's clock.
-    pub(crate) begun: u64,
+    /// A second, by the server's clock since 1970, in which it stood already: it holds nothing of later. Older backups note when it was begun.
+    #[serde(alias = "begun")]
+    pub(crate) stood: u64,
     /// Where in the log it stands; none where the server keeps no log, or not for us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) position: Option<String>,
@@ -37,7 +38,7 @@ pub(crate) struct Log {
     pub(crate) files: Vec<String>,
     /// Where it ends.
     pub(crate) end: String,
-    /// When that was, in seconds since 1970.
+    /// A second, by the server's clock since 1970, of which it may hold a part only. Of those before it holds all.
     pub(crate) read: u64,
     /// The file by which the next backup sees that it is the same log: the last one.
     pub(crate) anchor: String,
@@ -54,12 +55,12 @@ pub(crate) struct Series {
 }
 
 impl Dump {
-    pub(crate) fn new(database: &Database, begun: u64, position: Option<&Position>) -> Self {
+    pub(crate) fn new(database: &Database, stood: u64, position: Option<&Position>) -> Self {
         Self {
             database: database.name.clone(),
             character_set: database.character_set.clone(),
             collation: database.collation.clone(),
-            begun,
+            stood,
             position: position.map(Position::to_string),
             rows: None,
         }
@@ -146,6 +147,14 @@ mod tests {
         expected.dumps.sort_by(|(a, _), (b, _)| a.cmp(b));
         assert_eq!(Series::parse(&attributes), Ok(expected));
         assert_eq!(series.dumps[0].1.position(), Some(position));
+    }
+
+    #[test]
+    fn notes_of_older_backups_are_read() {
+        let dump =
+            r#"{"database":"a","character_set":"utf8mb4","collation":"utf8mb4_bin","begun":5}"#;
+        let series = Series::parse(&vec![("dump a.sql".to_owned(), dump.to_owned())]);
+        assert_eq!(series.map(|it| it.dumps[0].1.stood), Ok(5));
     }
 
     #[test]

@@ -220,6 +220,14 @@ fn is_replica(session: &mut Session) -> Result<bool> {
     }
 }
 
+/// The server's clock, in seconds since 1970. The events of its log go by it.
+pub(crate) fn clock(session: &mut Session) -> Result<u64> {
+    let row = session.query_row("SELECT UNIX_TIMESTAMP() AS now")?;
+    let now = row.as_ref().and_then(|row| row.get("now"));
+    now.and_then(|now| now.parse().ok())
+        .ok_or_else(|| Error::new(ErrorKind::Failed, "the server does not say what time it is"))
+}
+
 /// Whether the user has this privilege on everything.
 pub(crate) fn has_privilege(session: &mut Session, privilege: &str) -> Result<bool> {
     let rows = session.query(

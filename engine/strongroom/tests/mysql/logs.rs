@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::common::Place;
 use crate::common::mysql::{Family, Server};
+use crate::failures::with_dump_program;
+use crate::rows::{in_shell, noted_dump};
 use crate::{fill, newest_kind, place};
 
 fn add(server: &Server, database: &str, word: &str) {
@@ -142,6 +144,19 @@ fn any_moment_of_a_series_of_mysql_comes_back() {
     if let Some(family) = Family::mysql("any moment of MySQL") {
         any_moment_of_a_series_comes_back(&family);
     }
+}
+
+#[test]
+fn a_moment_before_the_dump_stood_is_none_of_its_series() {
+    let shop = with_words(&Family::mariadb(), &["--binlog-format=ROW"]);
+    let clock = in_shell(&shop, "SELECT UNIX_TIMESTAMP()");
+    let late = format!("sleep 2; {clock} >$0.time\nexec REAL \"$@\"");
+    let place = with_dump_program(&shop, &late);
+    place.ok(&["backup"]);
+    let time = fs::read_to_string(place.path("mariadb-dump.time")).expect("written");
+    let before: u64 = time.trim().parse().expect("a time");
+    let stood = noted_dump(&place)["stood"].as_u64().expect("a time");
+    assert!(stood >= before, "{stood}, {before}");
 }
 
 #[test]

@@ -7,13 +7,24 @@ use crate::common::mysql::{Family, Server};
 use crate::failures::with_dump_program;
 use crate::place;
 
-/// What the newest backup notes of the rows of `shop`.
-fn noted(place: &Place) -> Value {
+/// What the newest backup notes of the dump of `shop`.
+pub(crate) fn noted_dump(place: &Place) -> Value {
     let shown = place.ok(&["show", "latest"]);
     let line = shown.lines().find(|line| line.contains("dump shop.sql"));
     let json = line.and_then(|line| Some(&line[line.find('{')?..]));
-    let dump: Value = serde_json::from_str(json.expect("a dump is noted")).expect("JSON");
-    dump["rows"].clone()
+    serde_json::from_str(json.expect("a dump is noted")).expect("JSON")
+}
+
+fn noted(place: &Place) -> Value {
+    noted_dump(place)["rows"].clone()
+}
+
+/// A line of shell that has the server run a statement.
+pub(crate) fn in_shell(shop: &Server, sql: &str) -> String {
+    let client = shop.client(&["--execute", sql]);
+    let words = std::iter::once(client.get_program()).chain(client.get_args());
+    let words: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
+    format!("MYSQL_PWD= {}", words.join(" "))
 }
 
 fn with_tables(family: &Family) -> Server {
@@ -54,10 +65,8 @@ fn rows_of_a_mysql_that_is_left_alone_are_counted() {
 #[test]
 fn rows_are_not_counted_where_something_was_written_just_before_the_dump() {
     let shop = with_tables(&Family::mariadb());
-    let client = shop.client(&["--execute", "INSERT INTO shop.orders VALUES (4)"]);
-    let words = std::iter::once(client.get_program()).chain(client.get_args());
-    let words: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
-    let script = format!("MYSQL_PWD= {} || exit 7\nexec REAL \"$@\"", words.join(" "));
+    let insert = in_shell(&shop, "INSERT INTO shop.orders VALUES (4)");
+    let script = format!("{insert} || exit 7\nexec REAL \"$@\"");
     let place = with_dump_program(&shop, &script);
     place.ok(&["backup"]);
     let rows = noted(&place);
