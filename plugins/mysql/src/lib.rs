@@ -21,6 +21,7 @@ mod users;
 mod pump;
 mod replay;
 mod restore;
+mod settings;
 mod verify;
 
 use strongroom_plugin::{

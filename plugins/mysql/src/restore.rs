@@ -16,6 +16,7 @@ use crate::replay::{self, Replay};
 use crate::selection::is_system;
 use crate::series::{Dump, Series};
 use crate::server;
+use crate::settings::Settings;
 use crate::users;
 use crate::version::Version;
 
@@ -73,6 +74,7 @@ pub(crate) fn restore(
         replay::check_target(&mut session, version)?;
     }
     let orders = orders(&mut session, &series, &request.options)?;
+    let settings = Settings::for_restore(&mut session, config, log.is_some())?;
     let mut attributes = Vec::new();
     if request.options.users && files.contains(USERS_FILE) {
         progress::step("accounts");
@@ -89,6 +91,7 @@ pub(crate) fn restore(
         }
         attributes.push(("binary log".into(), log.describe()));
     }
+    drop(settings);
     let names: Vec<&str> = orders.iter().map(|order| order.name.as_str()).collect();
     attributes.push(("databases".into(), names.join(", ")));
     Ok(attributes)

@@ -9,6 +9,7 @@ mod kills;
 mod logs;
 mod restores;
 mod rows;
+mod settings;
 mod tls;
 mod verify;
 

@@ -1,0 +1,107 @@
+//! Settings of the whole server that a restore needs otherwise: they are changed for it, and put back at its end.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::common::mysql::{Family, Server};
+use crate::place;
+
+fn settings(server: &Server) -> String {
+    server.sql("SELECT @@global.max_allowed_packet, @@global.event_scheduler")
+}
+
+fn with_log(family: &Family, more: &[&str]) -> Server {
+    let log = ["--log-bin=log", "--binlog-format=ROW", "--server-id=1"];
+    family.start_with(&[&log[..], more].concat())
+}
+
+/// A database with an event that empties its table as soon as it runs, and changes that need its rows.
+fn with_event(family: &Family) -> Server {
+    let shop = with_log(family, &["--event-scheduler=OFF"]);
+    shop.sql(
+        "CREATE DATABASE shop; CREATE TABLE shop.words (id INT PRIMARY KEY, word TEXT) ENGINE=InnoDB; \
+         INSERT INTO shop.words VALUES (1, 'first'); USE shop; \
+         CREATE EVENT sweep ON SCHEDULE EVERY 1 SECOND DO DELETE FROM words",
+    );
+    shop
+}
+
+fn events_stand_still_during_a_replay(family: &Family) {
+    let shop = with_event(family);
+    let other = with_log(family, &["--event-scheduler=ON"]);
+    let before = settings(&other);
+    let place = place(&shop, "", Some(&other));
+    place.ok(&["backup"]);
+    shop.sql("UPDATE shop.words SET word = 'second'");
+    place.ok(&["backup"]);
+    place.ok(&["restore", "latest", "--to", "other"]);
+    assert_eq!(settings(&other), before);
+
+    // It ends in the midst of the replay.
+    shop.sql("TRUNCATE TABLE shop.words");
+    place.ok(&["backup"]);
+    let rename = "rename.shop=shop_2";
+    let ended = place.run(&["restore", "latest", "--to", "other", "--option", rename]);
+    assert_eq!(ended.exit, 1, "{}", ended.stderr);
+    assert_eq!(settings(&other), before);
+}
+
+#[test]
+fn events_of_mariadb_stand_still_during_a_replay() {
+    events_stand_still_during_a_replay(&Family::mariadb());
+}
+
+#[test]
+fn events_of_mysql_stand_still_during_a_replay() {
+    if let Some(family) = Family::mysql("events of MySQL") {
+        events_stand_still_during_a_replay(&family);
+    }
+}
+
+#[test]
+fn what_the_user_may_not_set_is_told() {
+    let family = Family::mariadb();
+    let shop = with_event(&family);
+    let other = with_log(&family, &["--event-scheduler=ON"]);
+    other.sql("REVOKE SUPER ON *.* FROM backup@'%'");
+    let place = place(&shop, ", users = false", Some(&other));
+    shop.sql("DROP EVENT shop.sweep");
+    place.ok(&["backup"]);
+    shop.sql("UPDATE shop.words SET word = 'second'");
+    place.ok(&["backup"]);
+    let ended = place.run(&["restore", "latest", "--to", "other", "--verbose"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    let statement = "SET GLOBAL event_scheduler = OFF";
+    assert!(ended.stderr.contains(statement), "{}", ended.stderr);
+}
+
+#[test]
+fn a_restore_that_is_cancelled_puts_settings_back() {
+    let family = Family::mariadb();
+    let shop = with_event(&family);
+    let other = with_log(&family, &["--event-scheduler=ON"]);
+    let before = settings(&other);
+    shop.sql("DROP EVENT shop.sweep; CREATE TABLE shop.much (t LONGTEXT) ENGINE=InnoDB");
+    for _ in 0..150 {
+        shop.sql("INSERT INTO shop.much VALUES (REPEAT(MD5(RAND()), 30000))");
+    }
+    let place = place(&shop, "", Some(&other));
+    place.ok(&["backup"]);
+    shop.sql("UPDATE shop.words SET word = 'second'");
+    place.ok(&["backup"]);
+    let mut restore = place
+        .command(&["restore", "latest", "--to", "other"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    while settings(&other) == before {
+        assert!(restore.try_wait().expect("asked").is_none(), "it was done");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = restore.id().to_string();
+    let status = Command::new("kill").args(["-INT", &id]).status();
+    assert!(status.expect("kill starts").success());
+    assert!(!restore.wait().expect("ended").success());
+    assert_eq!(settings(&other), before);
+}
