@@ -6,6 +6,9 @@ use strongroom_plugin::{ErrorKind, Result, log};
 use crate::client::{Session, connect};
 use crate::config::Config;
 
+/// What the programs of a restore send at most, and the most that a server takes.
+const PACKET_BYTES: u64 = 1 << 30;
+
 /// What was set, for as long as this is kept.
 pub(crate) struct Settings<'a> {
     config: &'a Config,
@@ -14,7 +17,8 @@ pub(crate) struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Stops events where a log is to be replayed: they would change rows before the log does. What the user may not set is warned of.
+    /// Lets statements be as long as they can be, and, where a log is to be replayed, stops events: they would change rows before the log does. What
+    /// the user may not set is warned of.
     pub(crate) fn for_restore(
         session: &mut Session,
         config: &'a Config,
@@ -24,6 +28,12 @@ impl<'a> Settings<'a> {
             config,
             before: Vec::new(),
         };
+        let name = "max_allowed_packet";
+        let packet = value(session, name)?;
+        if packet.parse().is_ok_and(|bytes: u64| bytes < PACKET_BYTES) {
+            let otherwise = "rows of more than half of that may not come back";
+            settings.set(session, name, packet, &PACKET_BYTES.to_string(), otherwise)?;
+        }
         let name = "event_scheduler";
         let scheduler = value(session, name)?;
         if has_log && scheduler == "ON" {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::common::mysql::{Family, Server};
 use crate::place;
 
+const SMALL: &str = "--max-allowed-packet=16M";
+
 fn settings(server: &Server) -> String {
     server.sql("SELECT @@global.max_allowed_packet, @@global.event_scheduler")
 }
@@ -13,6 +15,38 @@ fn settings(server: &Server) -> String {
 fn with_log(family: &Family, more: &[&str]) -> Server {
     let log = ["--log-bin=log", "--binlog-format=ROW", "--server-id=1"];
     family.start_with(&[&log[..], more].concat())
+}
+
+fn large_rows_come_back(family: &Family) {
+    let shop = with_log(family, &[SMALL]);
+    let other = with_log(family, &[SMALL, "--event-scheduler=ON"]);
+    let before = settings(&other);
+    assert_eq!(before, "16777216\tON");
+    let add = "INSERT INTO shop.big (b) VALUES (REPEAT('x', 9000000))";
+    shop.sql(&format!(
+        "CREATE DATABASE shop; CREATE TABLE shop.big (id INT AUTO_INCREMENT PRIMARY KEY, b LONGBLOB) ENGINE=InnoDB; {add}"
+    ));
+    let place = place(&shop, "", Some(&other));
+    place.ok(&["backup"]);
+    shop.sql(add);
+    shop.sql("UPDATE shop.big SET b = REPEAT('y', 9000000) WHERE id = 1");
+    place.ok(&["backup"]);
+    place.ok(&["restore", "latest", "--to", "other"]);
+    let content = |server: &Server| server.sql("SELECT id, MD5(b) FROM shop.big ORDER BY id");
+    assert_eq!(content(&other), content(&shop));
+    assert_eq!(settings(&other), before);
+}
+
+#[test]
+fn rows_of_more_than_half_a_packet_come_back_to_mariadb() {
+    large_rows_come_back(&Family::mariadb());
+}
+
+#[test]
+fn rows_of_more_than_half_a_packet_come_back_to_mysql() {
+    if let Some(family) = Family::mysql("large rows of MySQL") {
+        large_rows_come_back(&family);
+    }
 }
 
 /// A database with an event that empties its table as soon as it runs, and changes that need its rows.
@@ -62,7 +96,7 @@ fn events_of_mysql_stand_still_during_a_replay() {
 fn what_the_user_may_not_set_is_told() {
     let family = Family::mariadb();
     let shop = with_event(&family);
-    let other = with_log(&family, &["--event-scheduler=ON"]);
+    let other = with_log(&family, &[SMALL, "--event-scheduler=ON"]);
     other.sql("REVOKE SUPER ON *.* FROM backup@'%'");
     let place = place(&shop, ", users = false", Some(&other));
     shop.sql("DROP EVENT shop.sweep");
@@ -71,15 +105,19 @@ fn what_the_user_may_not_set_is_told() {
     place.ok(&["backup"]);
     let ended = place.run(&["restore", "latest", "--to", "other", "--verbose"]);
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
-    let statement = "SET GLOBAL event_scheduler = OFF";
-    assert!(ended.stderr.contains(statement), "{}", ended.stderr);
+    for statement in [
+        "SET GLOBAL max_allowed_packet = 1073741824",
+        "SET GLOBAL event_scheduler = OFF",
+    ] {
+        assert!(ended.stderr.contains(statement), "{}", ended.stderr);
+    }
 }
 
 #[test]
 fn a_restore_that_is_cancelled_puts_settings_back() {
     let family = Family::mariadb();
     let shop = with_event(&family);
-    let other = with_log(&family, &["--event-scheduler=ON"]);
+    let other = with_log(&family, &[SMALL, "--event-scheduler=ON"]);
     let before = settings(&other);
     shop.sql("DROP EVENT shop.sweep; CREATE TABLE shop.much (t LONGTEXT) ENGINE=InnoDB");
     for _ in 0..150 {
