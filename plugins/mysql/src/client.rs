@@ -10,9 +10,9 @@ use crate::wire::{self, Login, Transport, log_in};
 pub(crate) type Session = wire::Session<Connection>;
 
 /// How every session is set up: names and texts as we read them, times in UTC, statements as we write them, and no end of a session that waits
-/// for a long dump.
+/// for long dumps, of all databases together: a year is what servers take at most. One that we read the log from waits for the destination.
 const SET_UP: &str = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', \
-                      wait_timeout = 28800, net_write_timeout = 3600";
+                      wait_timeout = 31536000, net_read_timeout = 3600, net_write_timeout = 86400";
 
 /// Connects and logs in.
 pub(crate) fn connect(config: &Config) -> Result<Session> {
