@@ -7,7 +7,7 @@ use strongroom_plugin::{
     progress,
 };
 
-use crate::binlog::{LogFiles, Position, identify, read_log};
+use crate::binlog::{LogFiles, identify, read_log};
 use crate::check::Look;
 use crate::client::connect;
 use crate::config::Config;
@@ -148,6 +148,7 @@ impl Backup<'_> {
         let order = DumpOrder {
             database: &database.name,
             with_position: self.look.log.is_ok(),
+            with_history: self.look.with_history.contains(&database.name),
             program: self.look.dump_program,
         };
         let command = programs::dump(self.config, &order);
@@ -161,9 +162,10 @@ impl Backup<'_> {
             || server::clock(session),
         )?;
         let mut dump = Dump::new(database, made.stood, made.position.as_ref());
+        dump.has_history = order.with_history;
         if self.config.count_rows {
             progress::step(format!("rows of {}", database.name));
-            dump.rows = Some(count(still, database, made.position.as_ref())?);
+            dump.rows = Some(count(still, &dump)?);
         }
         Ok((dump_file(&database.name), dump))
     }
@@ -267,17 +269,13 @@ impl Backup<'_> {
 }
 
 /// What can be said of the rows of a dump. A count that fails is none, and no reason to have no backup.
-fn count(
-    still: Result<Still, String>,
-    database: &Database,
-    dump: Option<&Position>,
-) -> Result<Rows> {
-    let (still, dump) = match (still, dump) {
-        (Ok(still), Some(dump)) => (still, dump),
+fn count(still: Result<Still, String>, dump: &Dump) -> Result<Rows> {
+    let (still, position) = match (still, dump.position()) {
+        (Ok(still), Some(position)) => (still, position),
         (Err(why), _) => return Ok(Rows::unknown(why)),
         (Ok(_), None) => return Ok(Rows::unknown("the dump does not say where it stands")),
     };
-    match still.count(&database.name, dump) {
+    match still.count(&dump.database, &position, dump.has_history) {
         Err(error) if error.kind() != ErrorKind::Cancelled => Ok(Rows::unknown(error.to_string())),
         rows => rows,
     }

@@ -1,16 +1,22 @@
 //! Looking before backing up: a configuration comes in, what the server is and what a backup of it would hold goes out.
 
+use std::collections::BTreeSet;
+
 use strongroom_plugin::{Attributes, Error, ErrorKind, Result, log};
 
 use crate::binlog::Position;
 use crate::client::{Session, connect};
 use crate::config::{Config, Kind};
+use crate::grants::Grants;
 use crate::programs;
 use crate::server::{self, Database};
 use crate::version::Version;
 
 /// The one format of the log in which a statement that changes several databases shows in each of them.
 const ROW: &str = "ROW";
+
+/// The first release of MariaDB that takes the history of a table back, and whose dump program writes it.
+pub(crate) const HISTORY: (u16, u16) = (10, 11);
 
 /// How many names a list shows.
 const SHOWN: usize = 10;
@@ -24,6 +30,10 @@ pub(crate) struct Look {
     pub(crate) dump_program: Version,
     /// The log; the inner error says why a backup cannot be continued by it.
     pub(crate) log: Result<server::Log, String>,
+    /// Databases that are dumped with the history of their tables.
+    pub(crate) with_history: BTreeSet<String>,
+    /// What the dumps will lack.
+    lacking: Vec<String>,
 }
 
 impl Look {
@@ -34,13 +44,22 @@ impl Look {
         let dump_program = programs::version(version.kind.dump_program(), version.kind)?;
         programs::check_dump_program(dump_program, version)?;
         let databases = server::databases(&mut session, config)?;
-        let log = usable_log(&mut session, version)?;
+        let grants = Grants::of(&mut session)?;
+        let log = usable_log(&mut session, version, &grants)?;
+        let mut lacking = unseen(&grants, version.kind, &databases);
+        let (with_history, without) = history(&mut session, version, dump_program, &databases)?;
+        lacking.extend(without);
+        for what in &lacking {
+            log::warn(format!("not in the backup: {what}"));
+        }
         Ok(Self {
             session,
             version,
             databases,
             dump_program,
             log,
+            with_history,
+            lacking,
         })
     }
 
@@ -80,6 +99,9 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
     if !tables.is_empty() {
         attributes.push(("tables without transactions".into(), shortened(&tables)));
     }
+    if !look.lacking.is_empty() {
+        attributes.push(("not in the backup".into(), look.lacking.join("; ")));
+    }
     match &look.log {
         Ok(log) => {
             attributes.push(("binary log".into(), format!("{}, {}", log.format, log.end)));
@@ -93,8 +115,67 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
     Ok(attributes)
 }
 
+/// What the server hides from this user, so that the dump program passes over it without a word.
+fn unseen(grants: &Grants, kind: Kind, databases: &[Database]) -> Vec<String> {
+    let sees_routines = |database: &str| match kind {
+        Kind::Mysql => grants.everywhere("SHOW_ROUTINE") || grants.everywhere("SELECT"),
+        Kind::Mariadb => {
+            grants.on_table("SELECT", "mysql", "proc") || grants.on("SHOW CREATE ROUTINE", database)
+        }
+    };
+    let without = |what: &str, privilege: &str, sees: &dyn Fn(&str) -> bool| {
+        let names = databases.iter().map(|database| database.name.clone());
+        let names: Vec<String> = names.filter(|name| !sees(name)).collect();
+        let told = format!(
+            "{what} of {}, if there are any ({privilege})",
+            shortened(&names)
+        );
+        (!names.is_empty()).then_some(told)
+    };
+    let triggers = without(
+        "triggers",
+        "the user lacks the privilege TRIGGER",
+        &|name| grants.on("TRIGGER", name),
+    );
+    let privilege = match kind {
+        Kind::Mysql => "the user lacks the privilege SHOW_ROUTINE",
+        Kind::Mariadb => "the user lacks the privilege SELECT on mysql.proc",
+    };
+    let routines = without("routines", privilege, &sees_routines);
+    triggers.into_iter().chain(routines).collect()
+}
+
+/// Which databases are dumped with the history of their tables, and of which it is left out, as dump programs do by themselves.
+fn history(
+    session: &mut Session,
+    version: Version,
+    program: Version,
+    databases: &[Database],
+) -> Result<(BTreeSet<String>, Option<String>)> {
+    if version.kind == Kind::Mysql {
+        return Ok((BTreeSet::new(), None));
+    }
+    let (dumped, by_transaction) = server::with_history(session, databases)?;
+    let told = |databases: &BTreeSet<String>, why: &str| {
+        let names: Vec<String> = databases.iter().cloned().collect();
+        let told = format!("the history of tables of {} ({why})", shortened(&names));
+        (!names.is_empty()).then_some(told)
+    };
+    if version.release() < HISTORY || program.release() < HISTORY {
+        let all = dumped.union(&by_transaction).cloned().collect();
+        let why = "MariaDB and mariadb-dump 10.11 or newer are needed for it";
+        return Ok((BTreeSet::new(), told(&all, why)));
+    }
+    let why = "mariadb-dump does not take what is kept by transaction";
+    Ok((dumped, told(&by_transaction, why)))
+}
+
 /// The log, if backups can be continued by it with what this user may do.
-fn usable_log(session: &mut Session, version: Version) -> Result<Result<server::Log, String>> {
+fn usable_log(
+    session: &mut Session,
+    version: Version,
+    grants: &Grants,
+) -> Result<Result<server::Log, String>> {
     let log = match server::log(session, version)? {
         Ok(log) => log,
         Err(why) => return Ok(Err(why)),
@@ -116,7 +197,7 @@ fn usable_log(session: &mut Session, version: Version) -> Result<Result<server::
         needs.push("RELOAD");
     }
     for privilege in needs {
-        if !server::has_privilege(session, privilege)? {
+        if !grants.everywhere(privilege) {
             return Ok(Err(format!("the user lacks the privilege {privilege}")));
         }
     }

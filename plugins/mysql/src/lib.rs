@@ -5,6 +5,7 @@ mod wire;
 
 mod client;
 mod config;
+mod grants;
 mod name;
 mod programs;
 mod selection;

@@ -23,6 +23,8 @@ pub(crate) struct DumpOrder<'a> {
     pub(crate) database: &'a str,
     /// Note where in the binary log the dump stands.
     pub(crate) with_position: bool,
+    /// With what its tables remember of their rows.
+    pub(crate) with_history: bool,
     /// Of the dump program.
     pub(crate) program: Version,
 }
@@ -52,6 +54,9 @@ pub(crate) fn dump(config: &Config, order: &DumpOrder<'_>) -> Command {
             true => "--source-data=2",
             false => "--master-data=2",
         });
+    }
+    if order.with_history {
+        command = command.arg("--dump-history");
     }
     command.arg("--").arg(order.database)
 }
@@ -242,6 +247,7 @@ mod tests {
         DumpOrder {
             database: "shop",
             with_position: true,
+            with_history: false,
             program: Version {
                 kind: Kind::Mariadb,
                 number: (10, 11, 2),

@@ -8,6 +8,7 @@ use strongroom_plugin::{
     Attributes, Context, Error, ErrorKind, Feed, OnConflict, RestoreRequest, Result, log, progress,
 };
 
+use crate::check::HISTORY;
 use crate::client::{Session, connect};
 use crate::config::{Config, Kind, RestoreOptions};
 use crate::name::{USERS_FILE, identifier, literal};
@@ -22,6 +23,9 @@ use crate::version::Version;
 
 /// Nothing but a broken backup has more to say about accounts.
 const USERS_BYTES: u64 = 32 << 20;
+
+/// The first release of MariaDB whose time ends in 2106.
+const LONG_TIME: (u16, u16) = (11, 5);
 
 /// A database that will be restored.
 #[derive(Debug)]
@@ -70,6 +74,7 @@ pub(crate) fn restore(
     let mut session = connect(config)?;
     let version = server::version(&mut session, config)?;
     check_family(&feed.attributes(), version)?;
+    check_history(&series, &feed.attributes(), version)?;
     if log.is_some() {
         replay::check_target(&mut session, version)?;
     }
@@ -111,6 +116,33 @@ pub(crate) fn check_family(attributes: &Attributes, version: Version) -> Result<
         .hint("restore into a directory, and adapt the SQL to the other server")),
         _ => Ok(()),
     }
+}
+
+/// A server that is too old does not take the history of tables back. One that counts time beyond 2038 takes all rows of an older one for history,
+/// because for that one they end in 2038.
+pub(crate) fn check_history(
+    series: &Series,
+    attributes: &Attributes,
+    version: Version,
+) -> Result<()> {
+    let Some((_, dump)) = series.dumps.iter().find(|(_, dump)| dump.has_history) else {
+        return Ok(());
+    };
+    let noted = attributes.iter().find(|(key, _)| key == "server");
+    let from = noted.and_then(|(_, text)| Version::find(text));
+    let is_long = |version: Version| version.release() >= LONG_TIME;
+    let hint = if version.release() < HISTORY {
+        "restore into MariaDB 10.11 or newer"
+    } else if is_long(version) && !from.is_some_and(is_long) {
+        "restore into a MariaDB older than 11.5, and upgrade that one"
+    } else {
+        return Ok(());
+    };
+    let problem = format!(
+        "tables of {} keep their history, which {version} would not read as it was",
+        dump.database
+    );
+    Err(Error::new(ErrorKind::Unsupported, problem).hint(hint))
 }
 
 /// What will be done, after everything was found free to be.
@@ -239,6 +271,7 @@ mod tests {
                 collation: "utf8mb4_general_ci".into(),
                 stood: 0,
                 position: None,
+                has_history: false,
                 rows: None,
             },
             name: name.into(),
@@ -275,5 +308,25 @@ mod tests {
         let noted = vec![("server".to_owned(), "MariaDB 10.11.2".to_owned())];
         assert!(check_family(&noted, version("10.6.1-MariaDB")).is_ok());
         assert!(check_family(&noted, version("8.0.36")).is_err());
+    }
+    #[test]
+    fn history_is_restored_only_where_it_is_read_as_it_was() {
+        let check = |from: &str, to: &str, expected: bool| {
+            let noted = vec![("server".to_owned(), from.to_owned())];
+            let version = Version::find(to).expect("a version");
+            let mut dump = order("a", "a").dump;
+            dump.has_history = true;
+            let series = Series {
+                dumps: vec![("a.sql".into(), dump)],
+                log: None,
+            };
+            let found = check_history(&series, &noted, version);
+            assert_eq!(found.is_ok(), expected, "{from} to {to}");
+        };
+        check("MariaDB 10.11.2", "10.11.2-MariaDB", true);
+        check("MariaDB 10.11.2", "11.4.2-MariaDB", true);
+        check("MariaDB 10.11.2", "10.6.2-MariaDB", false);
+        check("MariaDB 10.11.2", "11.8.2-MariaDB", false);
+        check("MariaDB 11.8.2", "11.8.2-MariaDB", true);
     }
 }

@@ -12,7 +12,7 @@ use crate::binlog::Position;
 use crate::client::{Session, connect};
 use crate::config::{Config, Kind};
 use crate::name::{identifier, literal};
-use crate::server;
+use crate::server::{self, VERSIONED};
 use crate::version::Version;
 
 /// The one engine whose tables a transaction is known to hold still, together with the log.
@@ -27,6 +27,9 @@ pub(crate) struct Rows {
     /// Rows of each table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) tables: BTreeMap<String, u64>,
+    /// Rows of each table that keeps its history, with those of its past, where the dump has them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) history: BTreeMap<String, u64>,
     /// Why there is no count, by table; `*` is all of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) unknown: BTreeMap<String, String>,
@@ -39,6 +42,24 @@ impl Rows {
             unknown: [("*".to_owned(), why.into())].into(),
             ..Self::default()
         }
+    }
+}
+
+impl Rows {
+    fn count(
+        &mut self,
+        session: &mut Session,
+        database: &str,
+        table: &Table,
+        has_history: bool,
+    ) -> Result<()> {
+        let current = count(session, database, &table.name, Past::Without)?;
+        if has_history && table.is_versioned {
+            let all = count(session, database, &table.name, Past::With)?;
+            self.history.insert(table.name.clone(), all);
+        }
+        self.tables.insert(table.name.clone(), current);
+        Ok(())
     }
 }
 
@@ -59,48 +80,75 @@ impl Still {
         Ok(Self { session, position })
     }
 
-    /// What a dump of `database` holds that stands at `dump`.
-    pub(crate) fn count(mut self, database: &str, dump: &Position) -> Result<Rows> {
+    /// What a dump of `database` holds that stands at `dump`, with its history or without.
+    pub(crate) fn count(
+        mut self,
+        database: &str,
+        dump: &Position,
+        has_history: bool,
+    ) -> Result<Rows> {
         if self.position != *dump {
             return Ok(Rows::unknown("the server was written to just then"));
         }
         let mut rows = Rows::default();
-        for (table, engine) in tables(&mut self.session, database)? {
+        for table in tables(&mut self.session, database)? {
             progress::check_cancelled()?;
-            if engine != ENGINE {
+            if table.engine != ENGINE {
+                let engine = table.engine;
                 let why = format!("its engine is {engine}, which no transaction holds still");
-                rows.unknown.insert(table, why);
+                rows.unknown.insert(table.name, why);
                 continue;
             }
-            match count(&mut self.session, database, &table) {
-                Ok(count) => drop(rows.tables.insert(table, count)),
+            if let Err(error) = rows.count(&mut self.session, database, &table, has_history) {
                 // It was changed since, so that the transaction no longer sees it.
-                Err(error) => drop(rows.unknown.insert(table, error.to_string())),
+                rows.unknown.insert(table.name, error.to_string());
             }
         }
         Ok(rows)
     }
 }
 
-/// The tables of a database that hold rows, and the engine of each. Views, sequences and the like are no tables.
-pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<(String, String)>> {
+/// A table that holds rows.
+pub(crate) struct Table {
+    pub(crate) name: String,
+    engine: String,
+    /// Whether it keeps what its rows were before, as MariaDB can.
+    is_versioned: bool,
+}
+
+/// The tables of a database that hold rows. Views, sequences and the like are no tables.
+pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>> {
     let rows = session.query(&format!(
-        "SELECT TABLE_NAME AS name, ENGINE AS engine FROM information_schema.TABLES \
-         WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA = {} ORDER BY 1",
+        "SELECT TABLE_NAME AS name, ENGINE AS engine, TABLE_TYPE AS type FROM information_schema.TABLES \
+         WHERE TABLE_TYPE IN ('BASE TABLE', '{VERSIONED}') AND TABLE_SCHEMA = {} ORDER BY 1",
         literal(database)
     ))?;
     rows.iter()
         .map(|row| {
-            let engine = row.get("engine").unwrap_or("unknown");
-            Ok((row.expect("name")?.to_owned(), engine.to_owned()))
+            Ok(Table {
+                name: row.expect("name")?.to_owned(),
+                engine: row.get("engine").unwrap_or("unknown").to_owned(),
+                is_versioned: row.get("type") == Some(VERSIONED),
+            })
         })
         .collect()
 }
 
+/// Whether rows count that a table no longer has, but remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    With,
+    Without,
+}
+
 /// The rows of a table.
-pub(crate) fn count(session: &mut Session, database: &str, table: &str) -> Result<u64> {
+pub(crate) fn count(session: &mut Session, database: &str, table: &str, past: Past) -> Result<u64> {
+    let past = match past {
+        Past::With => " FOR SYSTEM_TIME ALL",
+        Past::Without => "",
+    };
     let row = session.query_row(&format!(
-        "SELECT COUNT(*) AS number FROM {}.{}",
+        "SELECT COUNT(*) AS number FROM {}.{}{past}",
         identifier(database),
         identifier(table)
     ))?;

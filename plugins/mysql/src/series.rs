@@ -25,6 +25,9 @@ pub(crate) struct Dump {
     /// Where in the log it stands; none where the server keeps no log, or not for us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) position: Option<String>,
+    /// Whether it has what its tables remember of their rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) has_history: bool,
     /// How many rows its tables have, where they were to be counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rows: Option<Rows>,
@@ -62,6 +65,7 @@ impl Dump {
             collation: database.collation.clone(),
             stood,
             position: position.map(Position::to_string),
+            has_history: false,
             rows: None,
         }
     }

@@ -1,5 +1,7 @@
 //! What a backup must know of the server: a session comes in, facts go out.
 
+use std::collections::BTreeSet;
+
 use strongroom_plugin::{Error, ErrorKind, Result};
 
 use crate::binlog::Position;
@@ -105,6 +107,37 @@ pub(crate) fn tables_without_transactions(
     rows.iter()
         .map(|row| row.expect("name").map(str::to_owned))
         .collect()
+}
+
+/// What the server calls a table that keeps what its rows were before.
+pub(crate) const VERSIONED: &str = "SYSTEM VERSIONED";
+
+/// Which of these databases have tables that keep their history: by time, and by transaction.
+pub(crate) fn with_history(
+    session: &mut Session,
+    databases: &[Database],
+) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+    let mut named = |sql: &str| -> Result<BTreeSet<String>> {
+        let chosen = databases.iter().map(|database| &database.name);
+        let chosen: BTreeSet<&String> = chosen.collect();
+        let rows = session.query(sql)?;
+        let names = rows.iter().filter_map(|row| row.at(0).map(str::to_owned));
+        Ok(names.filter(|name| chosen.contains(name)).collect())
+    };
+    let all = named(&format!(
+        "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_TYPE = '{VERSIONED}'"
+    ))?;
+    let by_transaction = match all.is_empty() {
+        true => BTreeSet::new(),
+        false => named(
+            "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.COLUMNS \
+             WHERE GENERATION_EXPRESSION = 'ROW START' AND DATA_TYPE = 'bigint'",
+        )?,
+    };
+    Ok((
+        all.difference(&by_transaction).cloned().collect(),
+        by_transaction,
+    ))
 }
 
 /// The server's binary log.
@@ -226,13 +259,4 @@ pub(crate) fn clock(session: &mut Session) -> Result<u64> {
     let now = row.as_ref().and_then(|row| row.get("now"));
     now.and_then(|now| now.parse().ok())
         .ok_or_else(|| Error::new(ErrorKind::Failed, "the server does not say what time it is"))
-}
-
-/// Whether the user has this privilege on everything.
-pub(crate) fn has_privilege(session: &mut Session, privilege: &str) -> Result<bool> {
-    let rows = session.query(
-        "SELECT PRIVILEGE_TYPE AS name FROM information_schema.USER_PRIVILEGES \
-         WHERE GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')",
-    )?;
-    Ok(rows.iter().any(|row| row.get("name") == Some(privilege)))
 }

@@ -15,7 +15,7 @@ use crate::client::Session;
 use crate::config::Config;
 use crate::name::USERS_FILE;
 use crate::replay::{self, Replay};
-use crate::restore::{Order, check_family, restore_database, restore_users};
+use crate::restore::{Order, check_family, check_history, restore_database, restore_users};
 use crate::series::{Dump, Series};
 use crate::server;
 use crate::version::Version;
@@ -45,6 +45,7 @@ pub(crate) fn verify(
     let version = server::version(&mut session, &server.config)?;
     check_family(&attributes, version)?;
     check_age(&attributes, version)?;
+    check_history(&series, &attributes, version)?;
     let mut proof = Proof {
         server,
         session,

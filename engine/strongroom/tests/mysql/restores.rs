@@ -221,3 +221,67 @@ fn a_check_tells_what_the_server_is_and_what_a_backup_would_hold() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 }
+
+#[test]
+fn what_the_user_may_not_see_is_told() {
+    let shop = Family::mariadb().start();
+    fill(&shop, "shop");
+    fill(&shop, "blog");
+    shop.sql(
+        "REVOKE ALL, GRANT OPTION FROM backup@'%'; GRANT SHOW VIEW, LOCK TABLES, EVENT ON *.* TO backup@'%'; \
+         GRANT SELECT ON shop.* TO backup@'%'; GRANT SELECT, TRIGGER ON blog.* TO backup@'%'",
+    );
+    let place = place(&shop, ", users = false", None);
+    let triggers = "triggers of shop, if there are any (the user lacks the privilege TRIGGER)";
+    let routines = "routines of blog, shop, if there are any (the user lacks the privilege SELECT on mysql.proc)";
+    let shown = place.ok(&["source", "check", "shop"]);
+    let ended = place.run(&["backup", "--verbose"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    for text in [&shown, &ended.stderr] {
+        assert!(text.contains(triggers), "{text}");
+        assert!(text.contains(routines), "{text}");
+    }
+    shop.sql("GRANT TRIGGER ON shop.* TO backup@'%'; GRANT SELECT ON mysql.proc TO backup@'%'");
+    let shown = place.ok(&["source", "check", "shop"]);
+    assert!(!shown.contains("not in the backup"), "{shown}");
+    let ended = place.run(&["backup", "--full", "--verbose"]);
+    assert!(
+        !ended.stderr.contains("not in the backup"),
+        "{}",
+        ended.stderr
+    );
+    let dump = place.ok(&["cat", "latest", "shop.sql", "--source", "shop"]);
+    assert!(
+        dump.contains("TRIGGER") && dump.contains("PROCEDURE"),
+        "{dump}"
+    );
+}
+
+#[test]
+fn routines_of_mysql_that_the_user_may_not_see_are_told() {
+    let Some(family) = Family::mysql("rights of MySQL") else {
+        return;
+    };
+    let shop = family.start();
+    fill(&shop, "shop");
+    let rights = |more: &str| {
+        shop.sql(&format!(
+            "REVOKE ALL, GRANT OPTION FROM backup@'%'; GRANT SHOW VIEW, LOCK TABLES, EVENT, TRIGGER ON *.* TO backup@'%'; \
+             GRANT SELECT ON shop.* TO backup@'%'; {more}"
+        ));
+    };
+    let place = place(&shop, ", users = false", None);
+    rights("DO 0");
+    let shown = place.ok(&["source", "check", "shop"]);
+    let routines = "routines of shop, if there are any (the user lacks the privilege SHOW_ROUTINE)";
+    assert!(shown.contains(routines), "{shown}");
+    rights("GRANT SHOW_ROUTINE ON *.* TO backup@'%'");
+    place.ok(&["backup"]);
+    let shown = place.ok(&["source", "check", "shop"]);
+    assert!(!shown.contains("not in the backup"), "{shown}");
+    let dump = place.ok(&["cat", "latest", "shop.sql", "--source", "shop"]);
+    assert!(
+        dump.contains("TRIGGER") && dump.contains("PROCEDURE"),
+        "{dump}"
+    );
+}

@@ -156,6 +156,39 @@ fn the_log_of_mysql_is_replayed_to_its_end() {
 }
 
 #[test]
+fn what_tables_of_mariadb_remember_of_their_rows_is_proven_and_comes_back() {
+    let family = Family::mariadb();
+    let (shop, other) = (family.start(), family.start());
+    shop.sql(
+        "CREATE DATABASE shop; USE shop; \
+         CREATE TABLE prices (id INT, price INT) ENGINE=InnoDB WITH SYSTEM VERSIONING; \
+         INSERT INTO prices VALUES (1, 10), (2, 20); UPDATE prices SET price = 11 WHERE id = 1; DELETE FROM prices WHERE id = 2",
+    );
+    let asked = r#"assertions = ["SELECT COUNT(*) = 4 FROM prices FOR SYSTEM_TIME ALL"]"#;
+    let more = ", databases = [\"shop\"]";
+    let trial = Trial::new(place(&shop, more, Some(&other)), &family, asked);
+    trial.place.ok(&["backup"]);
+    shop.sql("UPDATE shop.prices SET price = 12 WHERE id = 1");
+    trial.place.ok(&["backup"]);
+    assert_eq!(newest_kind(&trial.place), "incremental");
+    let findings = trial.verify(0);
+    assert_none(&findings, "failed");
+    assert_has(&findings, &["passed row counts: 1 table, 1 row as at"]);
+    trial.place.ok(&["restore", "latest", "--to", "other"]);
+    let all =
+        "SELECT *, row_start, row_end FROM shop.prices FOR SYSTEM_TIME ALL ORDER BY 1, 2, 3, 4";
+    assert_eq!(other.sql(all), shop.sql(all));
+
+    shop.sql(
+        "CREATE TABLE shop.precise (id INT PRIMARY KEY, a BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, \
+         b BIGINT UNSIGNED GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (a, b)) ENGINE=InnoDB WITH SYSTEM VERSIONING",
+    );
+    let shown = trial.place.ok(&["source", "check", "shop"]);
+    assert!(shown.contains("the history of tables of shop"), "{shown}");
+    trial.place.ok(&["backup", "--full"]);
+}
+
+#[test]
 fn rows_that_a_dump_lacks_are_told_and_an_answer_that_is_not_true() {
     let family = Family::mariadb();
     let shop = with_orders(&family);

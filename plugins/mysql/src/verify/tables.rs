@@ -4,7 +4,7 @@ use strongroom_plugin::{ErrorKind, Finding, Result, progress};
 
 use crate::client::Session;
 use crate::name::identifier;
-use crate::rows::{count, tables};
+use crate::rows::{Past, count, tables};
 use crate::series::Dump;
 
 /// What came of looking at tables.
@@ -31,14 +31,26 @@ pub(super) fn compare_rows(session: &mut Session, dump: &Dump) -> Result<Looked>
         looked.findings.push(Finding::skipped(subject("*"), why));
         return Ok(looked);
     };
-    for (table, expected) in &rows.tables {
+    let current = rows
+        .tables
+        .iter()
+        .map(|(table, rows)| (table, rows, Past::Without));
+    let all = rows
+        .history
+        .iter()
+        .map(|(table, rows)| (table, rows, Past::With));
+    for (table, expected, past) in current.chain(all) {
         progress::check_cancelled()?;
-        let found = match count(session, database, table) {
+        let found = match count(session, database, table, past) {
             Ok(found) if found == *expected => {
-                looked.tables += 1;
-                looked.rows += found;
+                // What was before is looked at, and not a table or rows of its own.
+                if past == Past::Without {
+                    looked.tables += 1;
+                    looked.rows += found;
+                }
                 continue;
             }
+            Ok(found) if past == Past::With => format!("{found} found, with its history"),
             Ok(found) => format!("{found} found"),
             Err(error) if error.kind() == ErrorKind::NotFound => "the table is missing".into(),
             Err(error) if is_about_the_table(error.kind()) => error.to_string(),
@@ -61,7 +73,8 @@ pub(super) fn compare_rows(session: &mut Session, dump: &Dump) -> Result<Looked>
 /// Has the server read each table with all its indexes, as `mariadb-check --extended` and `mysqlcheck --extended` do.
 pub(super) fn check_tables(session: &mut Session, database: &str) -> Result<Looked> {
     let mut looked = Looked::default();
-    for (table, _) in tables(session, database)? {
+    for table in tables(session, database)? {
+        let table = table.name;
         progress::check_cancelled()?;
         let answers = session.query(&format!(
             "CHECK TABLE {}.{} EXTENDED",
