@@ -15,6 +15,7 @@ use crate::dump::dump;
 use crate::name::{USERS_FILE, dump_file};
 use crate::programs::{self, DumpOrder};
 use crate::rows::{Rows, Still};
+use crate::selection::Selection;
 use crate::series::{Dump, Log, Series};
 use crate::server::{self, Database};
 use crate::users;
@@ -53,6 +54,7 @@ impl Backup<'_> {
     /// Everything anew.
     fn full(&mut self, why: &str) -> Result<Outcome> {
         let mut series = Series::default();
+        self.look.require_named(&series)?;
         for database in self.look.databases.clone() {
             series.dumps.push(self.dump(&database)?);
         }
@@ -123,13 +125,17 @@ impl Backup<'_> {
         )))
     }
 
-    /// The parent's dumps, those of databases that are new, and the log from the first of them on.
+    /// The parent's dumps, also of databases that are gone, those of databases that are new, and the log from the first of them on.
     fn incremental(&mut self, parent: &Parent) -> Result<Outcome> {
         let mut series = Series::default();
+        self.keep_gone(&parent.series, &mut series)?;
+        self.look.require_named(&series)?;
         for database in self.look.databases.clone() {
             let kept = parent.series.dump_of(&database.name).cloned();
             series.dumps.push(match kept {
-                Some((file, dump)) if dump.position.is_some() && self.carry(&file)? => (file, dump),
+                Some((file, dump)) if dump.position.is_some() && self.carry(&file)? => {
+                    (file, Dump { gone: None, ..dump })
+                }
                 _ => self.dump(&database)?,
             });
         }
@@ -140,6 +146,27 @@ impl Backup<'_> {
             kind: BackupKind::Incremental,
             attributes: self.attributes(&series),
         })
+    }
+
+    /// Keeps the dumps of databases that were dropped since, for moments before that.
+    fn keep_gone(&mut self, parent: &Series, series: &mut Series) -> Result<()> {
+        let now = server::clock(&mut self.look.session)?;
+        let selection = Selection::of(self.config);
+        for (file, dump) in &parent.dumps {
+            let mut there = self.look.databases.iter();
+            let is_gone = there.all(|database| database.name != dump.database);
+            let is_chosen = selection.contains(&dump.database);
+            if is_gone && is_chosen && dump.position.is_some() && self.carry(file)? {
+                log::info(format!(
+                    "database {} is gone: its dump is kept up to the next full backup",
+                    dump.database
+                ));
+                let gone = dump.gone.or(Some(now));
+                let dump = dump.clone();
+                series.dumps.push((file.clone(), Dump { gone, ..dump }));
+            }
+        }
+        Ok(())
     }
 
     fn dump(&mut self, database: &Database) -> Result<(String, Dump)> {

@@ -9,6 +9,7 @@ use crate::client::{Session, connect};
 use crate::config::{Config, Kind};
 use crate::grants::Grants;
 use crate::programs;
+use crate::series::Series;
 use crate::server::{self, Database};
 use crate::version::Version;
 
@@ -26,6 +27,8 @@ pub(crate) struct Look {
     pub(crate) session: Session,
     pub(crate) version: Version,
     pub(crate) databases: Vec<Database>,
+    /// Databases that the configuration names and that are not there.
+    missing: Vec<String>,
     /// Of the program that dumps.
     pub(crate) dump_program: Version,
     /// The log; the inner error says why a backup cannot be continued by it.
@@ -43,7 +46,7 @@ impl Look {
         let version = server::version(&mut session, config)?;
         let dump_program = programs::version(version.kind.dump_program(), version.kind)?;
         programs::check_dump_program(dump_program, version)?;
-        let databases = server::databases(&mut session, config)?;
+        let (databases, missing) = server::databases(&mut session, config)?;
         let grants = Grants::of(&mut session)?;
         let log = usable_log(&mut session, version, &grants)?;
         let mut lacking = unseen(&grants, version.kind, &databases);
@@ -56,11 +59,26 @@ impl Look {
             session,
             version,
             databases,
+            missing,
             dump_program,
             log,
             with_history,
             lacking,
         })
+    }
+
+    /// Fails where the configuration names a database that is not there, and not among those that are known `otherwise`.
+    pub(crate) fn require_named(&self, otherwise: &Series) -> Result<()> {
+        let mut missing = self.missing.iter();
+        match missing.find(|name| otherwise.dump_of(name).is_none()) {
+            None => Ok(()),
+            Some(missing) => {
+                let problem =
+                    format!("there is no database `{missing}`, or this user may not see it");
+                Err(Error::new(ErrorKind::NotFound, problem)
+                    .hint("correct `databases`, or grant the user rights on it"))
+            }
+        }
     }
 
     /// Warns of tables that no transaction holds still.
@@ -87,6 +105,7 @@ impl Look {
 /// What `check` answers.
 pub(crate) fn check(config: &Config) -> Result<Attributes> {
     let mut look = Look::take(config)?;
+    look.require_named(&Series::default())?;
     let tables = look.warn_of_tables()?;
     let mut attributes = vec![
         ("server".to_owned(), look.version.to_string()),

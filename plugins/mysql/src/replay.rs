@@ -125,6 +125,7 @@ mod tests {
             collation: "utf8mb4_general_ci".into(),
             stood: 100,
             position: Some("log.1:4".into()),
+            gone: None,
             has_history: false,
             rows: None,
         };

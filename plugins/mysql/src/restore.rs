@@ -70,7 +70,9 @@ pub(crate) fn restore(
         .map(|entry| entry.map(|entry| entry.path))
         .collect::<Result<_>>()?;
     series.dumps.retain(|(file, _)| files.contains(file));
-    let log = Replay::plan(&series, request.until.map(seconds))?;
+    let until = request.until.map(seconds);
+    leave_out_gone(&mut series, until)?;
+    let log = Replay::plan(&series, until)?;
     let mut session = connect(config)?;
     let version = server::version(&mut session, config)?;
     check_family(&feed.attributes(), version)?;
@@ -100,6 +102,21 @@ pub(crate) fn restore(
     let names: Vec<&str> = orders.iter().map(|order| order.name.as_str()).collect();
     attributes.push(("databases".into(), names.join(", ")));
     Ok(attributes)
+}
+
+/// Leaves out the dumps that are there for earlier moments only.
+fn leave_out_gone(series: &mut Series, until: Option<u64>) -> Result<()> {
+    let gone = series.take_gone(until).join(", ");
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let problem = format!("by then these databases had been dropped: {gone}");
+    if series.dumps.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, problem)
+            .hint("give --until a time at which they were there"));
+    }
+    log::info(problem);
+    Ok(())
 }
 
 /// SQL of one family is only by chance SQL of the other.
@@ -271,6 +288,7 @@ mod tests {
                 collation: "utf8mb4_general_ci".into(),
                 stood: 0,
                 position: None,
+                gone: None,
                 has_history: false,
                 rows: None,
             },

@@ -35,12 +35,12 @@ impl<'a> Selection<'a> {
     }
 
     /// Names without a pattern in them that none of `databases` is: to ask for what is not there is an error, not an empty backup.
-    pub(crate) fn missing(&self, databases: &[String]) -> Option<&'a str> {
+    pub(crate) fn missing(&self, databases: &[String]) -> impl Iterator<Item = &'a str> {
         let is_plain = |pattern: &str| !pattern.contains(['*', '?']);
         self.include
             .iter()
             .copied()
-            .find(|name| is_plain(name) && !databases.iter().any(|database| database == name))
+            .filter(move |name| is_plain(name) && !databases.iter().any(|it| it == name))
     }
 }
 
@@ -102,6 +102,8 @@ mod tests {
     fn a_name_that_is_not_there_is_missed() {
         let config = config(r#","databases":["shop","bl*","gone"]"#);
         let there = ["shop".to_owned()];
-        assert_eq!(Selection::of(&config).missing(&there), Some("gone"));
+        let selection = Selection::of(&config);
+        let missing: Vec<_> = selection.missing(&there).collect();
+        assert_eq!(missing, ["gone"]);
     }
 }

@@ -25,6 +25,9 @@ pub(crate) struct Dump {
     /// Where in the log it stands; none where the server keeps no log, or not for us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) position: Option<String>,
+    /// A second, by the server's clock since 1970, in which its database was no longer there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gone: Option<u64>,
     /// Whether it has what its tables remember of their rows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) has_history: bool,
@@ -65,6 +68,7 @@ impl Dump {
             collation: database.collation.clone(),
             stood,
             position: position.map(Position::to_string),
+            gone: None,
             has_history: false,
             rows: None,
         }
@@ -101,6 +105,16 @@ impl Series {
             (LOG.to_owned(), value.to_string())
         });
         dumps.chain(log).collect()
+    }
+
+    /// Takes out the dumps of databases that were gone at that time, or at the end if there is none, and returns their names.
+    pub(crate) fn take_gone(&mut self, until: Option<u64>) -> Vec<String> {
+        let is_gone = |dump: &Dump| {
+            dump.gone
+                .is_some_and(|gone| until.is_none_or(|until| until >= gone))
+        };
+        let gone = self.dumps.extract_if(.., |(_, dump)| is_gone(dump));
+        gone.map(|(_, dump)| dump.database).collect()
     }
 
     pub(crate) fn dump_of(&self, database: &str) -> Option<&(String, Dump)> {

@@ -52,8 +52,11 @@ pub(crate) fn version(session: &mut Session, config: &Config) -> Result<Version>
     }
 }
 
-/// The databases that the configuration chooses, by name. One that it names and that is not there is an error.
-pub(crate) fn databases(session: &mut Session, config: &Config) -> Result<Vec<Database>> {
+/// The databases that the configuration chooses, by name, and those that it names and that are not there.
+pub(crate) fn databases(
+    session: &mut Session,
+    config: &Config,
+) -> Result<(Vec<Database>, Vec<String>)> {
     let rows = session.query(
         "SELECT s.SCHEMA_NAME AS name, s.DEFAULT_CHARACTER_SET_NAME AS character_set, \
          s.DEFAULT_COLLATION_NAME AS collation, \
@@ -66,13 +69,9 @@ pub(crate) fn databases(session: &mut Session, config: &Config) -> Result<Vec<Da
     all.retain(|database| !is_system(&database.name));
     let selection = Selection::of(config);
     let names: Vec<String> = all.iter().map(|database| database.name.clone()).collect();
-    if let Some(missing) = selection.missing(&names) {
-        let problem = format!("there is no database `{missing}`, or this user may not see it");
-        return Err(Error::new(ErrorKind::NotFound, problem)
-            .hint("correct `databases`, or grant the user rights on it"));
-    }
+    let missing = selection.missing(&names).map(str::to_owned).collect();
     all.retain(|database| selection.contains(&database.name));
-    Ok(all)
+    Ok((all, missing))
 }
 
 fn database(row: &Row) -> Result<Database> {

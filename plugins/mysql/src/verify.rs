@@ -68,7 +68,8 @@ pub(crate) fn verify(
     }
     let mut findings = proof.sums.findings(log.as_ref());
     findings.append(&mut proof.findings);
-    let databases = series.dumps.iter();
+    // The log has dropped the others.
+    let databases = series.dumps.iter().filter(|(_, dump)| dump.gone.is_none());
     let databases: Vec<&str> = databases.map(|(_, dump)| dump.database.as_str()).collect();
     for assertion in &request.assertions {
         progress::check_cancelled()?;

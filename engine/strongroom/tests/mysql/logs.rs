@@ -159,6 +159,75 @@ fn a_moment_before_the_dump_stood_is_none_of_its_series() {
     assert!(stood >= before, "{stood}, {before}");
 }
 
+fn a_dropped_database_comes_back_as_it_was_before(family: &Family) {
+    let shop = with_words(family, &["--binlog-format=ROW"]);
+    let other = family.start();
+    let place = place(&shop, "", Some(&other));
+    place.ok(&["backup"]);
+    add(&shop, "shop", "second");
+    let before = moment(&shop);
+    shop.sql("DROP DATABASE shop");
+    add(&shop, "blog", "second");
+    let after = moment(&shop);
+    place.ok(&["backup"]);
+    place.ok(&["backup"]);
+    assert_eq!(newest_kind(&place), "incremental");
+    let restore = |more: &[&str]| {
+        let arguments = ["restore", "latest", "--to", "other", "--overwrite"];
+        place.run(&[&arguments[..], more].concat())
+    };
+    let there = || other.sql("SHOW DATABASES LIKE 'shop'");
+
+    assert_eq!(restore(&[]).exit, 0);
+    assert_eq!(
+        (words(&other, "blog"), there()),
+        ("first second".into(), "".into())
+    );
+    let refused = restore(&["--path", "shop.sql"]);
+    assert_eq!(refused.exit, 1);
+    let said = "by then these databases had been dropped: shop\nhint: give --until";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    assert_eq!(restore(&["--until", &before]).exit, 0);
+    assert_eq!(words(&other, "shop"), "first second");
+    assert_eq!(words(&other, "blog"), "first");
+    assert_eq!(restore(&["--until", &after]).exit, 0);
+    assert_eq!(there(), "");
+
+    shop.sql("CREATE DATABASE shop; CREATE TABLE shop.words (id INT PRIMARY KEY, word TEXT)");
+    shop.sql("INSERT INTO shop.words VALUES (1, 'anew')");
+    place.ok(&["backup"]);
+    assert_eq!(newest_kind(&place), "incremental");
+    assert_eq!(restore(&[]).exit, 0);
+    assert_eq!(words(&other, "shop"), "anew");
+    assert_eq!(restore(&["--until", &before]).exit, 0);
+    assert_eq!(words(&other, "shop"), "first second");
+}
+
+#[test]
+fn a_database_of_mariadb_that_was_dropped_comes_back_as_it_was_before() {
+    a_dropped_database_comes_back_as_it_was_before(&Family::mariadb());
+}
+
+#[test]
+fn a_database_of_mysql_that_was_dropped_comes_back_as_it_was_before() {
+    if let Some(family) = Family::mysql("a dropped database of MySQL") {
+        a_dropped_database_comes_back_as_it_was_before(&family);
+    }
+}
+
+#[test]
+fn a_database_that_is_named_may_be_gone_up_to_the_next_full_backup() {
+    let shop = with_words(&Family::mariadb(), &["--binlog-format=ROW"]);
+    let place = place(&shop, ", databases = [\"shop\", \"blog\"]", None);
+    place.ok(&["backup"]);
+    shop.sql("DROP DATABASE shop");
+    place.ok(&["backup"]);
+    assert_eq!(newest_kind(&place), "incremental");
+    let ended = place.run(&["backup", "--full"]);
+    let said = "there is no database `shop`";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+}
+
 #[test]
 fn a_restore_over_the_server_itself_takes_it_back_in_time() {
     let family = Family::mariadb();

@@ -156,6 +156,28 @@ fn the_log_of_mysql_is_replayed_to_its_end() {
 }
 
 #[test]
+fn a_dump_of_a_database_that_was_dropped_is_proven_and_no_assertion_goes_to_it() {
+    let family = Family::mariadb();
+    let shop = with_orders(&family);
+    fill(&shop, "blog");
+    let asked = r#"assertions = ["SELECT COUNT(*) > 0 FROM types"]"#;
+    let trial = Trial::new(place(&shop, "", None), &family, asked);
+    trial.place.ok(&["backup"]);
+    shop.sql("DROP DATABASE shop");
+    trial.place.ok(&["backup"]);
+    let findings = trial.verify(0);
+    assert_none(&findings, "failed");
+    assert_has(
+        &findings,
+        &[
+            "passed restore: blog, shop",
+            "passed binary log: replayed up to ",
+            "passed SELECT COUNT(*) > 0 FROM types: true",
+        ],
+    );
+}
+
+#[test]
 fn what_tables_of_mariadb_remember_of_their_rows_is_proven_and_comes_back() {
     let family = Family::mariadb();
     let (shop, other) = (family.start(), family.start());
