@@ -20,6 +20,7 @@ mod series;
 mod users;
 
 mod pump;
+mod rename;
 mod replay;
 mod restore;
 mod settings;

@@ -13,6 +13,7 @@ use crate::client::{Session, connect};
 use crate::config::{Config, Kind, RestoreOptions};
 use crate::name::{USERS_FILE, identifier, literal};
 use crate::programs;
+use crate::rename;
 use crate::replay::{self, Replay};
 use crate::selection::is_system;
 use crate::series::{Dump, Series};
@@ -262,7 +263,11 @@ pub(crate) fn restore_database(
     let mut reader = feed.open(&order.file)?;
     let mut process = programs::client(config, name).spawn()?;
     if let Some(mut stdin) = process.stdin() {
-        let moved = splice(&mut reader.body()?, &mut stdin);
+        let old = &order.dump.database;
+        let moved = match old == name {
+            true => splice(&mut reader.body()?, &mut stdin).map(drop),
+            false => rename::copy(&mut reader, &mut stdin, old, name),
+        };
         drop(stdin);
         if let Err(error) = moved {
             return Err(process.explain(error).on(format!("database {name}")));

@@ -189,6 +189,53 @@ fn a_database_that_exists_is_not_touched_unless_that_is_asked_for() {
     assert_eq!(other.content("shop"), shop.content("shop"));
 }
 
+fn a_dump_under_another_name_leaves_the_old_one_alone(family: &Family) {
+    let shop = family.start();
+    shop.sql(
+        "CREATE DATABASE shop CHARACTER SET latin1; USE shop; CREATE TABLE orders (id INT PRIMARY KEY); \
+         CREATE PROCEDURE p() SELECT 1; CREATE TRIGGER tr BEFORE INSERT ON orders FOR EACH ROW SET NEW.id = 1; \
+         ALTER DATABASE shop CHARACTER SET utf8mb4",
+    );
+    let place = place(&shop, ", writable = true, users = false", None);
+    place.ok(&["backup"]);
+    shop.sql("ALTER DATABASE shop CHARACTER SET ascii");
+    let rename = |new: &str| {
+        let option = format!("rename.shop={new}");
+        place.run(&["restore", "latest", "--to", "shop", "--option", &option])
+    };
+    let ended = rename("shop_2");
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    let set = |name: &str| {
+        shop.sql(&format!("SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{name}'"))
+    };
+    assert_eq!([set("shop"), set("shop_2")], ["ascii", "utf8mb4"]);
+
+    shop.sql("CREATE TRIGGER shop.named BEFORE DELETE ON shop.orders FOR EACH ROW DO 0");
+    place.ok(&["backup", "--full"]);
+    shop.sql("DROP TRIGGER shop.named");
+    // Not every server keeps the name in the trigger.
+    let ended = rename("shop_3");
+    let said = "a trigger that was made with the name shop";
+    assert!(
+        ended.exit == 0 || ended.stderr.contains(said),
+        "{}",
+        ended.stderr
+    );
+    assert!(!shop.sql("SHOW TRIGGERS FROM shop").contains("named"));
+}
+
+#[test]
+fn a_dump_of_mariadb_under_another_name_leaves_the_old_one_alone() {
+    a_dump_under_another_name_leaves_the_old_one_alone(&Family::mariadb());
+}
+
+#[test]
+fn a_dump_of_mysql_under_another_name_leaves_the_old_one_alone() {
+    if let Some(family) = Family::mysql("a dump of MySQL under another name") {
+        a_dump_under_another_name_leaves_the_old_one_alone(&family);
+    }
+}
+
 #[test]
 fn a_server_that_is_configured_for_reading_is_not_written_to() {
     let shop = Family::mariadb().start();

@@ -12,3 +12,4 @@ mod tokens;
 pub(crate) use pick::{Pick, Wanted};
 pub(crate) use position::Position;
 pub(crate) use read::{LogFiles, identify, read_log};
+pub(crate) use target::changed;

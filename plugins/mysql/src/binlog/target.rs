@@ -9,14 +9,14 @@ use super::tokens::{Token, Tokens};
 
 /// The databases that a statement changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) databases: BTreeSet<String>,
+pub(crate) struct Change {
+    pub(crate) databases: BTreeSet<String>,
     /// Whether it also names, without their database, things that it takes from the current one.
-    pub(super) takes_from_current: bool,
+    pub(crate) takes_from_current: bool,
 }
 
 /// What a statement changes that was run while `current` was the current database; empty where there was none. None where that cannot be read.
-pub(super) fn changed(sql: &str, current: &str) -> Option<Change> {
+pub(crate) fn changed(sql: &str, current: &str) -> Option<Change> {
     let mut reader = Reader {
         tokens: Tokens::of(sql).peekable(),
         current,
