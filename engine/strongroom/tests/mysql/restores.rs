@@ -196,7 +196,8 @@ fn a_dump_under_another_name_leaves_the_old_one_alone(family: &Family) {
          CREATE PROCEDURE p() SELECT 1; CREATE TRIGGER tr BEFORE INSERT ON orders FOR EACH ROW SET NEW.id = 1; \
          ALTER DATABASE shop CHARACTER SET utf8mb4",
     );
-    let place = place(&shop, ", writable = true, users = false", None);
+    let more = ", writable = true, databases = [\"shop\"]";
+    let place = place(&shop, more, None);
     place.ok(&["backup"]);
     shop.sql("ALTER DATABASE shop CHARACTER SET ascii");
     let rename = |new: &str| {
