@@ -189,7 +189,7 @@ impl Backup<'_> {
             || server::clock(session),
         )?;
         let mut dump = Dump::new(database, made.stood, made.position.as_ref());
-        dump.has_history = order.with_history;
+        dump.history_of = order.with_history.then(|| self.look.version.to_string());
         if self.config.count_rows {
             progress::step(format!("rows of {}", database.name));
             dump.rows = Some(count(still, &dump)?);
@@ -302,7 +302,7 @@ fn count(still: Result<Still, String>, dump: &Dump) -> Result<Rows> {
         (Err(why), _) => return Ok(Rows::unknown(why)),
         (Ok(_), None) => return Ok(Rows::unknown("the dump does not say where it stands")),
     };
-    match still.count(&dump.database, &position, dump.has_history) {
+    match still.count(&dump.database, &position, dump.history_of.is_some()) {
         Err(error) if error.kind() != ErrorKind::Cancelled => Ok(Rows::unknown(error.to_string())),
         rows => rows,
     }

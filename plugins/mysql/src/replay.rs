@@ -126,7 +126,7 @@ mod tests {
             stood: 100,
             position: Some("log.1:4".into()),
             gone: None,
-            has_history: false,
+            history_of: None,
             rows: None,
         };
         Series {

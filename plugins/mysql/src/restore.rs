@@ -77,7 +77,7 @@ pub(crate) fn restore(
     let mut session = connect(config)?;
     let version = server::version(&mut session, config)?;
     check_family(&feed.attributes(), version)?;
-    check_history(&series, &feed.attributes(), version)?;
+    check_history(&series, version)?;
     if log.is_some() {
         replay::check_target(&mut session, version)?;
     }
@@ -138,29 +138,26 @@ pub(crate) fn check_family(attributes: &Attributes, version: Version) -> Result<
 
 /// A server that is too old does not take the history of tables back. One that counts time beyond 2038 takes all rows of an older one for history,
 /// because for that one they end in 2038.
-pub(crate) fn check_history(
-    series: &Series,
-    attributes: &Attributes,
-    version: Version,
-) -> Result<()> {
-    let Some((_, dump)) = series.dumps.iter().find(|(_, dump)| dump.has_history) else {
-        return Ok(());
-    };
-    let noted = attributes.iter().find(|(key, _)| key == "server");
-    let from = noted.and_then(|(_, text)| Version::find(text));
+pub(crate) fn check_history(series: &Series, version: Version) -> Result<()> {
     let is_long = |version: Version| version.release() >= LONG_TIME;
-    let hint = if version.release() < HISTORY {
-        "restore into MariaDB 10.11 or newer"
-    } else if is_long(version) && !from.is_some_and(is_long) {
-        "restore into a MariaDB older than 11.5, and upgrade that one"
-    } else {
-        return Ok(());
-    };
-    let problem = format!(
-        "tables of {} keep their history, which {version} would not read as it was",
-        dump.database
-    );
-    Err(Error::new(ErrorKind::Unsupported, problem).hint(hint))
+    for (_, dump) in &series.dumps {
+        let Some(from) = &dump.history_of else {
+            continue;
+        };
+        let hint = if version.release() < HISTORY {
+            "restore into MariaDB 10.11 or newer"
+        } else if is_long(version) && !Version::find(from).is_some_and(is_long) {
+            "restore into a MariaDB older than 11.5, and upgrade that one"
+        } else {
+            continue;
+        };
+        let problem = format!(
+            "the dump of {} has the history of its tables, of {from}, which {version} would not read as it was",
+            dump.database
+        );
+        return Err(Error::new(ErrorKind::Unsupported, problem).hint(hint));
+    }
+    Ok(())
 }
 
 /// What will be done, after everything was found free to be.
@@ -294,7 +291,7 @@ mod tests {
                 stood: 0,
                 position: None,
                 gone: None,
-                has_history: false,
+                history_of: None,
                 rows: None,
             },
             name: name.into(),
@@ -335,15 +332,15 @@ mod tests {
     #[test]
     fn history_is_restored_only_where_it_is_read_as_it_was() {
         let check = |from: &str, to: &str, expected: bool| {
-            let noted = vec![("server".to_owned(), from.to_owned())];
             let version = Version::find(to).expect("a version");
-            let mut dump = order("a", "a").dump;
-            dump.has_history = true;
+            let plain = order("a", "a").dump;
+            let mut dump = order("b", "b").dump;
+            dump.history_of = Some(from.to_owned());
             let series = Series {
-                dumps: vec![("a.sql".into(), dump)],
+                dumps: vec![("a.sql".into(), plain), ("b.sql".into(), dump)],
                 log: None,
             };
-            let found = check_history(&series, &noted, version);
+            let found = check_history(&series, version);
             assert_eq!(found.is_ok(), expected, "{from} to {to}");
         };
         check("MariaDB 10.11.2", "10.11.2-MariaDB", true);

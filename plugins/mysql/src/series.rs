@@ -28,9 +28,9 @@ pub(crate) struct Dump {
     /// A second, by the server's clock since 1970, in which its database was no longer there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gone: Option<u64>,
-    /// Whether it has what its tables remember of their rows.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) has_history: bool,
+    /// The server that it was made of, where it has what the tables there remember of their rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) history_of: Option<String>,
     /// How many rows its tables have, where they were to be counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rows: Option<Rows>,
@@ -69,7 +69,7 @@ impl Dump {
             stood,
             position: position.map(Position::to_string),
             gone: None,
-            has_history: false,
+            history_of: None,
             rows: None,
         }
     }

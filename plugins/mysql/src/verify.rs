@@ -45,7 +45,7 @@ pub(crate) fn verify(
     let version = server::version(&mut session, &server.config)?;
     check_family(&attributes, version)?;
     check_age(&attributes, version)?;
-    check_history(&series, &attributes, version)?;
+    check_history(&series, version)?;
     let mut proof = Proof {
         server,
         session,
