@@ -389,13 +389,13 @@ fn no_name_of_a_damaged_file_is_replaced_and_each_is_named() {
         assert_eq!(damaged, ["a", "b"]);
         assert_eq!((report.summary.files, report.summary.bytes), (2, 5));
         for name in ["c", "d"] {
-            let content = fs::read(options.target.join(name)).expect("restored");
+            let content = fs::read(options.target.path().join(name)).expect("restored");
             assert_eq!(content, b"whole");
         }
     };
     let nothing_there = everything_to(&fixture.path("new"));
     restored(&nothing_there);
-    assert_eq!(walk(&nothing_there.target).len(), 2);
+    assert_eq!(walk(nothing_there.target.path()).len(), 2);
 
     let target = fixture.path("old");
     fs::create_dir(&target).expect("a folder");
