@@ -144,8 +144,9 @@ pub fn groups(
             continue;
         }
         for source in &job.sources {
+            let newest = newest_complete(job, source, snapshots, now);
             for trigger in [Trigger::Scheduled, Trigger::OnDemand] {
-                let group = group(job, source, trigger, snapshots, now);
+                let group = group(job, source, trigger, snapshots, newest, now);
                 if !group.backups.is_empty() {
                     held.groups.push(group);
                 }
@@ -157,11 +158,27 @@ pub fn groups(
     held
 }
 
+/// The time of the newest complete backup, whoever asked for it.
+fn newest_complete(
+    job: &JobRetention,
+    source: &str,
+    snapshots: &[(Id, Snapshot)],
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let times = snapshots.iter().filter_map(|(_, snapshot)| {
+        let is = |name: &str, value: &str| snapshot.tag(name) == Some(value);
+        let counts = is("job", &job.name) && is("source", source) && snapshot.is_complete();
+        counts.then(|| snapshot.time.point())
+    });
+    times.filter(|time| *time <= now).max()
+}
+
 fn group(
     job: &JobRetention,
     source: &str,
     trigger: Trigger,
     snapshots: &[(Id, Snapshot)],
+    newest: Option<Timestamp>,
     now: Timestamp,
 ) -> Group {
     let mut backups: Vec<Decided> = snapshots
@@ -188,7 +205,7 @@ fn group(
         })
         .collect();
     let policy = job.policy(trigger).clone();
-    let plan = plan(&policy, &candidates, now, &job.zone);
+    let plan = plan(&policy, &candidates, newest, now, &job.zone);
     for (backup, reasons) in backups.iter_mut().zip(plan) {
         backup.reasons = reasons;
     }
@@ -279,6 +296,35 @@ mod tests {
             ]
         );
         assert_eq!(forgotten(&held), ["a"]);
+    }
+
+    #[test]
+    fn ages_are_counted_from_the_sources_newest_backup_whoever_asked_for_it() {
+        let table = Retention {
+            within: Some("1h".into()),
+            ..Retention::default()
+        };
+        let job = JobRetention {
+            on_demand: Policy::new(&table).expect("a policy"),
+            ..nightly()
+        };
+        let mut snapshots = vec![
+            ours(10, "a", "nightly", "media", "on-demand"),
+            ours(20, "b", "nightly", "media", "on-demand"),
+            // None of these is a newer complete backup of that source.
+            ours(9000, "c", "nightly", "shop", "scheduled"),
+            ours(9000, "d", "weekly", "media", "scheduled"),
+            ours(2_000_000, "e", "nightly", "media", "scheduled"),
+        ];
+        let check = |snapshots: &[_], expected: &[&str]| {
+            assert_eq!(
+                forgotten(&groups(std::slice::from_ref(&job), "nas", snapshots, now())),
+                expected
+            );
+        };
+        check(&snapshots, &[]);
+        snapshots.push(ours(3615, "f", "nightly", "media", "scheduled"));
+        check(&snapshots, &["a"]);
     }
 
     #[test]

@@ -20,11 +20,14 @@ pub struct Candidate {
 
 /// The reasons to keep each of `candidates`, in their order. Those without a reason are to be forgotten.
 ///
+/// `beside` is the time of the newest complete backup of the same source that another plan decides about; ages are counted from the newest of all.
+///
 /// Rules count complete backups only. One from the future is kept and not counted: a clock that was wrong once would otherwise make every
 /// backup look old that is made after it was put right. When its time has come, it is as any other.
 pub fn plan(
     policy: &Policy,
     candidates: &[Candidate],
+    beside: Option<Timestamp>,
     now: Timestamp,
     zone: &TimeZone,
 ) -> Vec<Vec<Reason>> {
@@ -57,10 +60,9 @@ pub fn plan(
         keep(*backup, Reason::Last { number, of });
     }
     if let Some(within) = &policy.within {
-        // From the newest one on, not from now: a clock that runs ahead, or a job that has failed for long, would forget what is left. `now` is
-        // later than any of them.
-        let newest = complete.first().map_or(now, |(_, time)| *time);
-        let since = within.since(newest, zone);
+        // From the newest one on, not from now: a clock that runs ahead, or a job that has failed for long, would forget what is left.
+        let newest = complete.first().map(|(_, time)| *time).max(beside);
+        let since = within.since(newest.unwrap_or(now), zone);
         for (backup, _) in past.iter().filter(|(_, candidate)| candidate.time >= since) {
             keep(*backup, Reason::Within(within.text.clone()));
         }

@@ -20,7 +20,7 @@ fn zone(name: &str) -> TimeZone {
 
 /// The ids of those that are kept, in the order of `backups`.
 fn kept(policy: &Policy, backups: &[Candidate], now: Timestamp, zone: &TimeZone) -> Vec<String> {
-    let plan = plan(policy, backups, now, zone);
+    let plan = plan(policy, backups, None, now, zone);
     let kept = backups.iter().zip(plan).filter(|(_, why)| !why.is_empty());
     kept.map(|(backup, _)| backup.id.clone()).collect()
 }

@@ -28,7 +28,7 @@ fn at(time: &str) -> Timestamp {
 
 /// What is kept and why, newest first.
 fn explained(table: Retention, backups: &[Candidate], now: &str) -> Vec<String> {
-    let plan = plan(&policy(table), backups, at(now), &TimeZone::UTC);
+    let plan = plan(&policy(table), backups, None, at(now), &TimeZone::UTC);
     let kept = backups
         .iter()
         .zip(plan)
