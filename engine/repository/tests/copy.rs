@@ -9,15 +9,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::{Fixture, Folder, PASSWORD, backup_to, noise};
+use common::{Fixture, Folder, PASSWORD, backup_to, in_memory, noise};
 use strongroom_repository::copy::{CopyReport, copy, dry_run};
 use strongroom_repository::source::Kind;
 use strongroom_repository::testing::{
     Fault, MemoryDestination, Operation, Restic, assert_same_files,
 };
-use strongroom_repository::{
-    ErrorKind, FileType, Id, InitOptions, Progress, Repository, Result, Snapshot,
-};
+use strongroom_repository::{ErrorKind, FileType, Id, Progress, Repository, Result, Snapshot};
 
 fn all(snapshots: &[(Id, Snapshot)]) -> Result<HashSet<Id>> {
     Ok(snapshots.iter().map(|(id, _)| *id).collect())
@@ -241,16 +239,6 @@ fn a_dry_run_says_the_same_and_sends_nothing() {
             .iter()
             .all(|snapshot| snapshot.copy.is_none())
     );
-}
-
-fn in_memory(name: &str) -> (Arc<MemoryDestination>, Arc<Repository>) {
-    let destination = Arc::new(MemoryDestination::new(name));
-    let options = InitOptions {
-        password: PASSWORD,
-        ..InitOptions::default()
-    };
-    let repository = Repository::init(destination.clone(), options).expect("made");
-    (destination, Arc::new(repository))
 }
 
 /// Objects of a kind that were stored since the calls were forgotten.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Fixture, Folder, PASSWORD, Scripted, backup_to, entry, noise, write};
+use common::{Fixture, Folder, PASSWORD, Scripted, backup_to, entry, in_memory, noise, write};
 use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
 use strongroom_repository::source::{
     Attributes, Begun, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
@@ -278,16 +278,6 @@ fn several_destinations_get_the_same_backup() {
     }
 }
 
-fn memory(name: &str) -> (Arc<MemoryDestination>, Arc<Repository>) {
-    let destination = Arc::new(MemoryDestination::new(name));
-    let options = InitOptions {
-        password: PASSWORD,
-        ..InitOptions::default()
-    };
-    let repository = Repository::init(destination.clone(), options).expect("made");
-    (destination, Arc::new(repository))
-}
-
 /// Backs up a folder, and loses a destination when that begins.
 struct Losing<'a>(Folder, Option<&'a MemoryDestination>);
 
@@ -357,7 +347,7 @@ fn a_first_destination_that_is_lost_takes_no_source_from_the_others() {
     for new_bytes in [60 << 20, 100] {
         let folders = [0, 1].map(|_| tempfile::tempdir().expect("a folder"));
         let folders = folders.each_ref().map(tempfile::TempDir::path);
-        let ((usb, first), (_, second)) = (memory("usb"), memory("offsite"));
+        let ((usb, first), (_, second)) = (in_memory("usb"), in_memory("offsite"));
         // Each backup has a directory more, whose tree lies in a pack of its own.
         for number in 0..4 {
             let folder = folders[0].join(number.to_string());
@@ -386,7 +376,7 @@ fn a_first_destination_that_is_lost_takes_no_source_from_the_others() {
 fn a_destination_that_fails_half_way_leaves_the_other_with_its_backup() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("file"), noise(60 << 20, 1)).expect("written");
-    let ((full, first), (_, second)) = (memory("nas"), memory("offsite"));
+    let ((full, first), (_, second)) = (in_memory("nas"), in_memory("offsite"));
     full.set_capacity(20 << 20);
     let both = vec![first.clone(), second.clone()];
     let mut source = Folder::new(folder.path());

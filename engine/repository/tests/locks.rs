@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use common::{Folder, PASSWORD, backup_to, noise};
+use common::{Folder, PASSWORD, backup_to, in_memory, noise};
 use strongroom_repository::copy::copy;
 use strongroom_repository::destination::{Body, Destination, ObjectMetadata, PutOptions};
 use strongroom_repository::index::Index;
@@ -16,9 +16,7 @@ use strongroom_repository::lock::LockEntry;
 use strongroom_repository::repair::{IndexRepairOptions, repair_index, repair_snapshots};
 use strongroom_repository::source::Kind;
 use strongroom_repository::testing::MemoryDestination;
-use strongroom_repository::{
-    Error, ErrorKind, FileType, Id, InitOptions, Progress, Repository, Result, Time,
-};
+use strongroom_repository::{Error, ErrorKind, FileType, Id, Progress, Repository, Result, Time};
 
 /// Somebody else removes all objects of a kind as soon as a pack is read or stored, or after another object was stored.
 struct Thief {
@@ -87,16 +85,6 @@ impl Destination for Thief {
     }
 }
 
-fn repository() -> (Arc<MemoryDestination>, Arc<Repository>) {
-    let destination = Arc::new(MemoryDestination::new("nas"));
-    let options = InitOptions {
-        password: PASSWORD,
-        ..InitOptions::default()
-    };
-    let repository = Repository::init(destination.clone(), options).expect("made");
-    (destination, Arc::new(repository))
-}
-
 fn assert_lost(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
     assert_eq!(
@@ -106,7 +94,7 @@ fn assert_lost(error: &Error) {
 }
 
 fn check(run: impl Fn(Arc<Repository>) -> Result<(), Error>) {
-    let (destination, repository) = repository();
+    let (destination, repository) = in_memory("nas");
     let watched =
         Repository::open(Arc::new(Thief::new(destination, "locks/")), PASSWORD).expect("opens");
     let error = run(Arc::new(watched)).expect_err("the lock is lost");
@@ -142,7 +130,7 @@ fn a_backup_that_lost_its_lock_writes_neither_index_nor_snapshot() {
 fn a_copy_that_lost_its_lock_writes_neither_index_nor_snapshot() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("file"), noise(1 << 20, 1)).expect("written");
-    let (_, from) = repository();
+    let (_, from) = in_memory("nas");
     backup_to(
         vec![from.clone()],
         &mut Folder::new(folder.path()),
@@ -238,7 +226,7 @@ impl Destination for Pruner {
 }
 
 fn check_beside_a_prune(run: impl Fn(Arc<Repository>) -> Result<(), Error>) {
-    let (destination, his) = repository();
+    let (destination, his) = in_memory("nas");
     let pruner = Pruner {
         inner: destination.clone(),
         his: his.clone(),
@@ -271,7 +259,7 @@ fn a_backup_whose_lock_came_after_that_of_a_prune_sends_nothing() {
 fn a_copy_whose_lock_came_after_that_of_a_prune_sends_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("file"), noise(40 << 20, 1)).expect("written");
-    let (_, from) = repository();
+    let (_, from) = in_memory("nas");
     let mut source = Folder::new(folder.path());
     backup_to(vec![from.clone()], &mut source, Kind::Full).expect("a backup");
     check_beside_a_prune(|to| {
@@ -287,7 +275,7 @@ fn a_copy_whose_lock_came_after_that_of_a_prune_sends_nothing() {
 #[test]
 fn a_backup_whose_index_was_replaced_writes_no_snapshot() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (destination, repository) = repository();
+    let (destination, repository) = in_memory("nas");
     let back_up = |repository: Arc<Repository>, seed| {
         fs::write(folder.path().join("file"), noise(1 << 20, seed)).expect("written");
         let mut source = Folder::new(folder.path());
@@ -320,7 +308,7 @@ fn a_backup_whose_index_is_replaced_after_its_own_was_written_writes_no_snapshot
     };
     // Its own object is all that the first backup relies on.
     for earlier in [0, 1] {
-        let (destination, repository) = repository();
+        let (destination, repository) = in_memory("nas");
         for _ in 0..earlier {
             back_up(repository.clone()).expect("a backup");
         }
@@ -344,7 +332,7 @@ fn a_backup_whose_index_is_replaced_after_its_own_was_written_writes_no_snapshot
 fn a_repair_that_lost_its_lock_writes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("file"), noise(1 << 20, 1)).expect("written");
-    let (destination, repository) = repository();
+    let (destination, repository) = in_memory("nas");
     backup_to(
         vec![repository.clone()],
         &mut Folder::new(folder.path()),

@@ -16,7 +16,7 @@ use strongroom_repository::source::{
     Attributes, Begun, Conflict, Entry, Feed, Kind, Outcome, RestoreRequest, Sink, Source, Tree,
 };
 pub use strongroom_repository::testing::noise;
-use strongroom_repository::testing::{DirectoryDestination, Restic};
+use strongroom_repository::testing::{DirectoryDestination, MemoryDestination, Restic};
 use strongroom_repository::{InitOptions, Progress, Repository, Result};
 
 pub const PASSWORD: &str = "correct horse";
@@ -173,6 +173,17 @@ impl Fixture {
             )
             .stdout
     }
+}
+
+/// A new repository in memory.
+pub fn in_memory(name: &str) -> (Arc<MemoryDestination>, Arc<Repository>) {
+    let destination = Arc::new(MemoryDestination::new(name));
+    let options = InitOptions {
+        password: PASSWORD,
+        ..InitOptions::default()
+    };
+    let repository = Repository::init(destination.clone(), options).expect("made");
+    (destination, Arc::new(repository))
 }
 
 /// What the newest snapshot holds.
