@@ -100,8 +100,8 @@ fn is_harmless(name: &str, value: &str) -> bool {
     match name {
         "PATH" => value.split(':').all(|folder| FOLDERS.contains(&folder)),
         // With a slash a locale is a folder from anywhere.
-        "LANG" => !value.contains('/'),
-        _ => !name.starts_with(LOCALE) || !value.contains('/'),
+        _ if name == "LANG" || name.starts_with(LOCALE) => !value.contains('/'),
+        _ => true,
     }
 }
 

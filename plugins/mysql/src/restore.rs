@@ -329,6 +329,7 @@ mod tests {
         assert!(check_family(&noted, version("10.6.1-MariaDB")).is_ok());
         assert!(check_family(&noted, version("8.0.36")).is_err());
     }
+
     #[test]
     fn history_is_restored_only_where_it_is_read_as_it_was() {
         let check = |from: &str, to: &str, expected: bool| {

@@ -43,9 +43,7 @@ impl Rows {
             ..Self::default()
         }
     }
-}
 
-impl Rows {
     fn count(
         &mut self,
         session: &mut Session,

@@ -34,9 +34,12 @@ impl<'a> Settings<'a> {
             let otherwise = "rows of more than half of that may not come back";
             settings.set(session, name, packet, &PACKET_BYTES.to_string(), otherwise)?;
         }
+        if !has_log {
+            return Ok(settings);
+        }
         let name = "event_scheduler";
         let scheduler = value(session, name)?;
-        if has_log && scheduler == "ON" {
+        if scheduler == "ON" {
             let otherwise = "events of the databases that are restored may run, and change what the log is replayed into";
             settings.set(session, name, scheduler, "OFF", otherwise)?;
         }

@@ -165,12 +165,18 @@ fn newest_complete(
     snapshots: &[(Id, Snapshot)],
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let times = snapshots.iter().filter_map(|(_, snapshot)| {
-        let is = |name: &str, value: &str| snapshot.tag(name) == Some(value);
-        let counts = is("job", &job.name) && is("source", source) && snapshot.is_complete();
-        counts.then(|| snapshot.time.point())
-    });
-    times.filter(|time| *time <= now).max()
+    let complete = snapshots
+        .iter()
+        .map(|(_, snapshot)| snapshot)
+        .filter(|snapshot| is_of(snapshot, job, source) && snapshot.is_complete());
+    complete
+        .map(|snapshot| snapshot.time.point())
+        .filter(|time| *time <= now)
+        .max()
+}
+
+fn is_of(snapshot: &Snapshot, job: &JobRetention, source: &str) -> bool {
+    snapshot.tag("job") == Some(&job.name) && snapshot.tag("source") == Some(source)
 }
 
 fn group(
@@ -184,9 +190,8 @@ fn group(
     let mut backups: Vec<Decided> = snapshots
         .iter()
         .filter_map(|(id, snapshot)| {
-            let is = |name: &str, value: &str| snapshot.tag(name) == Some(value);
             let is_of_group =
-                is("job", &job.name) && is("source", source) && is("trigger", trigger.as_str());
+                is_of(snapshot, job, source) && snapshot.tag("trigger") == Some(trigger.as_str());
             Some(Decided {
                 run: snapshot.tag("run").filter(|_| is_of_group)?.to_owned(),
                 snapshot: *id,
