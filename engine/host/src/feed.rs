@@ -109,6 +109,24 @@ impl feed::HostFeed for Sandbox {
             .map_err(|error| self.fail(error)))
     }
 
+    fn missing(
+        &mut self,
+        this: Resource<FeedHandle>,
+        subject: String,
+        reason: String,
+    ) -> wasmtime::Result<()> {
+        // Each is kept until the end, and shown.
+        const MAX_MISSING: usize = 10_000;
+        self.missing += 1;
+        if self.missing > MAX_MISSING {
+            return Err(wasmtime::Error::msg("more than 10000 things are missing"));
+        }
+        let (subject, reason) = (convert::tidy(&subject), convert::tidy(&reason));
+        self.table
+            .get(&this)?
+            .with(|feed| feed.missing(&subject, &reason))
+    }
+
     fn drop(&mut self, this: Resource<FeedHandle>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())

@@ -136,6 +136,11 @@ impl Instance {
         });
     }
 
+    /// What the plugin warned of in the call that has just ended.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        self.store.data_mut().take_warnings()
+    }
+
     /// Whether it must be replaced before the next call.
     pub(crate) fn is_dead(&self) -> bool {
         self.dead

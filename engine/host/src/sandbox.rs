@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_repository::progress::Record;
+use strongroom_repository::progress::{Level, Record};
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -27,6 +27,8 @@ const MAX_RESOURCES: usize = 256;
 const MAX_READERS: usize = 8;
 /// Each has a thread and six descriptors.
 const MAX_PROGRAMS: usize = 8;
+/// Warnings of one call that are kept for whoever asks; all of them are logged.
+const MAX_WARNINGS: usize = 201;
 
 /// What a store holds.
 pub(crate) struct Sandbox {
@@ -50,6 +52,10 @@ pub(crate) struct Sandbox {
     /// Files begun and not finished, by resource: a call that leaves one behind has failed.
     pub(crate) unfinished: BTreeMap<u32, String>,
     failure: Option<Error>,
+    /// What the plugin warned of in the call in hand.
+    warnings: Vec<String>,
+    /// What it said was not restored in the call in hand.
+    pub(crate) missing: usize,
 }
 
 impl Sandbox {
@@ -90,6 +96,8 @@ impl Sandbox {
                 origin: origin.to_owned(),
                 unfinished: BTreeMap::new(),
                 failure: None,
+                warnings: Vec::new(),
+                missing: 0,
             },
         );
         store.limiter(|sandbox| &mut sandbox.memory);
@@ -137,6 +145,13 @@ impl Sandbox {
         self.last_words.clear();
         self.reach.begin();
         self.failure = None;
+        self.warnings.clear();
+        self.missing = 0;
+    }
+
+    /// What the plugin warned of in the call that has just ended.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// The ceiling in bytes, if the guest asked for more than that.
@@ -213,10 +228,15 @@ impl log::Host for Sandbox {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
+        let level = convert::level(level);
+        let message = convert::tidy(&message);
+        if level >= Level::Warn && self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(message.clone());
+        }
         self.progress.log(&Record {
-            level: convert::level(level),
+            level,
             origin: self.origin.clone(),
-            message: convert::tidy(&message),
+            message,
             fields: fields
                 .iter()
                 .map(|(key, value)| (convert::tidy(key), convert::tidy(value)))

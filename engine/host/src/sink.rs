@@ -100,6 +100,18 @@ impl sink::HostSink for Sandbox {
         self.table.get(&this)?.with(|sink| sink.note(&key, &value))
     }
 
+    fn missing(
+        &mut self,
+        this: Resource<SinkHandle>,
+        subject: String,
+        reason: String,
+    ) -> wasmtime::Result<()> {
+        let (subject, reason) = (convert::tidy(&subject), convert::tidy(&reason));
+        self.table
+            .get(&this)?
+            .with(|sink| sink.missing(&subject, &reason))
+    }
+
     fn drop(&mut self, this: Resource<SinkHandle>) -> wasmtime::Result<()> {
         self.table.delete(this)?;
         Ok(())

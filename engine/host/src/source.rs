@@ -124,17 +124,21 @@ impl Source for PluginSource {
 
     fn backup(&mut self, kind: Kind, sink: &dyn Sink) -> Result<Outcome> {
         let kind = convert::kind_to_source(kind);
-        lend_sink(sink, |sink| {
+        let (outcome, warnings) = lend_sink(sink, |sink| {
             self.with_session(|session, _| {
-                session.call("backup", None, async |sessions, store, resource| {
+                let outcome = session.call("backup", None, async |sessions, store, resource| {
                     lending(store, SinkHandle::new(sink), async |store, sink| {
                         sessions.call_backup(store, resource, kind, sink).await
                     })
                     .await
-                })
+                })?;
+                Ok((outcome, session.instance.take_warnings()))
             })
-        })
-        .map(convert::outcome)
+        })?;
+        for warning in warnings {
+            sink.warning(&warning);
+        }
+        Ok(convert::outcome(outcome))
     }
 
     fn restore(&mut self, request: &RestoreRequest, feed: &dyn Feed) -> Result<Attributes> {

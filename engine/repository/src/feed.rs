@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::backup::Problem;
 use crate::backup::manifest::Stream;
 use crate::contents::{Contents, Walk};
+use crate::guard::lock;
 use crate::id::Id;
 use crate::prefetch::Prefetch;
 use crate::progress::Progress;
@@ -24,6 +26,7 @@ pub struct SnapshotFeed {
     /// Only these; empty for all.
     paths: Vec<String>,
     walk: Mutex<Walk>,
+    missing: Mutex<Vec<Problem>>,
 }
 
 impl SnapshotFeed {
@@ -36,7 +39,19 @@ impl SnapshotFeed {
             progress,
             paths,
             walk,
+            missing: Mutex::default(),
         }
+    }
+
+    /// What was not restored while the rest was.
+    pub fn into_missing(self) -> Vec<Problem> {
+        self.missing
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leave_out(&self, problem: Problem) {
+        lock(&self.missing).push(problem);
     }
 
     fn entry(&self, path: String, node: &crate::tree::Node) -> Entry {
@@ -114,15 +129,21 @@ impl Feed for SnapshotFeed {
         };
         let root = self.contents.find(path)?;
         let report = restore_tree(&self.contents, root, &options, &self.progress)?;
-        for problem in &report.problems {
-            self.progress
-                .warn(format!("{}: {}", problem.path, problem.message));
+        for problem in report.problems {
+            self.leave_out(problem);
         }
         Ok(report.summary)
     }
 
     fn sample(&self, target: &TargetPath, percent: f64) -> Result<Sampled> {
         sample(&self.contents, target, percent, &self.progress)
+    }
+
+    fn missing(&self, subject: &str, reason: &str) {
+        self.leave_out(Problem {
+            path: subject.to_owned(),
+            message: reason.to_owned(),
+        });
     }
 }
 

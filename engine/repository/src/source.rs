@@ -151,6 +151,12 @@ pub trait Sink: Sync {
 
     /// A detail for the manifest.
     fn note(&self, key: &str, value: &str);
+
+    /// Something that was asked for and is not in this backup, which is incomplete by that.
+    fn missing(&self, subject: &str, reason: &str);
+
+    /// Something that whoever restores should know, for the manifest. It was shown already.
+    fn warning(&self, message: &str);
 }
 
 /// One file being written. Dropping it before [`finish`](Writer::finish) fails the run.
@@ -203,6 +209,9 @@ pub trait Feed: Sync {
 
     /// Restores `percent` of the files below `target`, compares them with the backup and removes them.
     fn sample(&self, target: &TargetPath, percent: f64) -> Result<Sampled>;
+
+    /// Something that was not restored while the rest was.
+    fn missing(&self, subject: &str, reason: &str);
 }
 
 /// One file of a backup.

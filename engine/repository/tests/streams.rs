@@ -96,6 +96,33 @@ fn read_latest(fixture: &Fixture, path: &str) -> Result<Vec<u8>, String> {
 }
 
 #[test]
+fn what_a_source_lacks_makes_its_backup_incomplete_and_what_it_warns_of_does_not() {
+    let check = |lacks: bool| {
+        let fixture = Fixture::new();
+        let mut source = Scripted(|sink: &dyn Sink| {
+            sink.warning("a subscription is not dumped");
+            if lacks {
+                sink.missing("rows of shop.secret", "no right to read them");
+            }
+            write(sink, "shop.dump", b"dump")
+        });
+        let (report, _) = fixture
+            .try_backup(&mut source, Kind::Full)
+            .expect("a backup");
+        assert_eq!(report.is_incomplete(), lacks);
+        let contents = fixture.latest().expect("opens");
+        let manifest = contents.manifest().expect("a manifest");
+        assert_eq!(manifest.is_incomplete(), lacks);
+        assert_eq!(manifest.warnings, ["a subscription is not dumped"]);
+        let snapshots = fixture.reopen().snapshots().expect("listed");
+        let (_, snapshot) = snapshots.find("latest").expect("there");
+        assert_eq!(snapshot.is_complete(), !lacks);
+    };
+    check(true);
+    check(false);
+}
+
+#[test]
 fn an_incremental_backup_carries_what_did_not_change() {
     let fixture = Fixture::new();
     let base = noise(5 << 20, 4);

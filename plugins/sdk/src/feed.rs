@@ -72,6 +72,11 @@ impl<'a> Feed<'a> {
     pub fn sample(&self, target: &str, percent: f64) -> Result<Sampled> {
         Ok(self.0.sample(target, percent)?)
     }
+
+    /// Names something that was not restored while the rest was: the restore ends as incomplete.
+    pub fn missing(&self, subject: impl AsRef<str>, reason: impl AsRef<str>) {
+        self.0.missing(subject.as_ref(), reason.as_ref());
+    }
 }
 
 /// One file of a backup. What it yields was verified already.

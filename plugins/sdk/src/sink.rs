@@ -77,6 +77,11 @@ impl<'a> Sink<'a> {
     pub fn note(&self, key: &str, value: &str) {
         self.0.note(key, value);
     }
+
+    /// Names something that the configuration asks for and that is not in this backup, which is incomplete by that.
+    pub fn missing(&self, subject: impl AsRef<str>, reason: impl AsRef<str>) {
+        self.0.missing(subject.as_ref(), reason.as_ref());
+    }
 }
 
 /// What [`Sink::file`] answers.

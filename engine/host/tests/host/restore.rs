@@ -19,6 +19,7 @@ pub(crate) struct TwoFiles {
     asked: Mutex<Vec<u32>>,
     given: Mutex<usize>,
     extracted: Mutex<Vec<Extraction>>,
+    missing: Mutex<Vec<String>>,
 }
 
 const FILES: [(&str, &str); 2] = [("a.txt", "hello"), ("b/c.txt", "world, and more")];
@@ -63,6 +64,11 @@ impl Feed for TwoFiles {
             ErrorKind::Unsupported,
             format!("{percent} % to {}", target.path().display()),
         ))
+    }
+
+    fn missing(&self, subject: &str, reason: &str) {
+        let mut missing = self.missing.lock().expect("missing");
+        missing.push(format!("{subject}: {reason}"));
     }
 }
 
@@ -115,6 +121,21 @@ fn a_guest_that_asks_for_all_entries_at_once_gets_some_at_a_time() {
         pairs([("counts", "2")])
     );
     assert_eq!(*feed.asked.lock().expect("asked"), [10_000, 10_000]);
+}
+
+#[test]
+fn what_a_guest_does_not_restore_is_told_and_not_without_end() {
+    let feed = TwoFiles::default();
+    restore(r#"{"mode": "lack"}"#, &feed).expect("restore");
+    assert_eq!(
+        *feed.missing.lock().expect("missing"),
+        ["view  v: its function is missing"]
+    );
+    let error = refused(restore(
+        r#"{"mode": "lack without end"}"#,
+        &TwoFiles::default(),
+    ));
+    assert!(error.to_string().contains("10000 things"), "{error}");
 }
 
 #[test]

@@ -70,6 +70,14 @@ impl Sink for Recorder {
     fn note(&self, key: &str, value: &str) {
         self.note_event(format!("note {key}={value}"));
     }
+
+    fn missing(&self, subject: &str, reason: &str) {
+        self.note_event(format!("missing {subject}: {reason}"));
+    }
+
+    fn warning(&self, message: &str) {
+        self.note_event(format!("warning {message}"));
+    }
 }
 
 impl Writer for RecordingWriter {
@@ -123,6 +131,21 @@ fn what_a_guest_writes_reaches_the_sink() {
             "finish a.txt hello world",
             "note bytes=11",
             "note checksums=00000006 0000000b"
+        ]
+    );
+}
+
+#[test]
+fn what_a_guest_lacks_and_warns_of_reaches_the_sink_and_steers_no_terminal() {
+    let sink = Recorder::default();
+    backup("lack", &sink).expect("backup");
+    assert_eq!(
+        sink.events(),
+        [
+            "missing table  secret: no right to read it",
+            "file a.txt 640",
+            "finish a.txt ",
+            "warning one [31m is left out",
         ]
     );
 }

@@ -40,6 +40,8 @@ impl Description<'_> {
             attributes: report.attributes.iter().cloned().collect(),
             streams: gathered.streams.clone(),
             unreadable: report.unreadable.clone(),
+            missing: report.missing.clone(),
+            warnings: gathered.warnings.clone(),
             changed: report.changed.clone(),
             restore_by_hand: format!(
                 "restic -r REPOSITORY restore SNAPSHOT --target DIR puts the data below DIR/{}",
@@ -58,7 +60,7 @@ impl Description<'_> {
             format!("kind:{}", self.report.kind.as_str()),
             format!("trigger:{}", run.trigger),
         ];
-        if !self.report.unreadable.is_empty() {
+        if self.report.is_incomplete() {
             tags.push(INCOMPLETE.into());
         }
         if run.sources > 1 {

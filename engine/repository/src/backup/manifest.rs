@@ -55,6 +55,12 @@ pub struct Manifest {
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Problem>,
+    /// What was asked for and is not in the backup: a table without the right to read it, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Problem>,
+    /// What the plugin warned of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Files that changed while they were read, twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<String>,
@@ -63,6 +69,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether the backup lacks something that it should hold.
+    pub fn is_incomplete(&self) -> bool {
+        !self.unreadable.is_empty() || !self.missing.is_empty()
+    }
+
     /// Whether its files are dumps, each of use by itself: the plugin notes `method`, where the configuration does not say it.
     pub fn holds_dumps(&self) -> bool {
         let noted = self.attributes.get("method");

@@ -151,6 +151,7 @@ impl BackupSession {
         }))?;
         let gathered = sink.finish()?;
         let mut report = stats.report(&info.name, outcome.kind);
+        report.missing = gathered.missing.clone();
         report.attributes = gathered.notes.clone();
         report.attributes.extend(outcome.attributes);
         let description = Description {

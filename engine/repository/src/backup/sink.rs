@@ -12,7 +12,7 @@ use super::filler::Filler;
 use super::manifest::Stream;
 use super::parent::Continued;
 use super::pipeline::{MAX_WRITERS, Shared};
-use super::stats::Stats;
+use super::stats::{Problem, Stats};
 use super::storer::Storer;
 use super::tree::archive_tree;
 use crate::guard::lock;
@@ -39,7 +39,11 @@ pub(crate) struct Gathered {
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) notes: Attributes,
-    /// Bytes that the notes take, with those that were not taken.
+    /// What was asked for and is not in the backup.
+    pub(crate) missing: Vec<Problem>,
+    /// What whoever restores should know.
+    pub(crate) warnings: Vec<String>,
+    /// Bytes that the notes and what is missing take, with those that were not taken.
     note_bytes: usize,
     /// How the first note begins that was not taken.
     surplus: Option<String>,
@@ -194,12 +198,40 @@ impl Sink for SessionSink {
 
     fn note(&self, key: &str, value: &str) {
         let mut gathered = lock(&self.gathered);
-        gathered.note_bytes = gathered.note_bytes + EACH_NOTE + key.len() + value.len();
-        if gathered.note_bytes <= MAX_NOTES {
+        if gathered.has_room_for(key, value) {
             gathered.notes.push((key.to_owned(), value.to_owned()));
-        } else if gathered.surplus.is_none() {
-            gathered.surplus = Some(beginning(key));
         }
+    }
+
+    fn missing(&self, subject: &str, reason: &str) {
+        let mut gathered = lock(&self.gathered);
+        if gathered.has_room_for(subject, reason) {
+            gathered.missing.push(Problem {
+                path: subject.to_owned(),
+                message: reason.to_owned(),
+            });
+        }
+    }
+
+    fn warning(&self, message: &str) {
+        let mut gathered = lock(&self.gathered);
+        match gathered.warnings.len() {
+            0..MAX_WARNINGS => gathered.warnings.push(message.to_owned()),
+            MAX_WARNINGS => gathered.warnings.push("and more".into()),
+            _ => {}
+        }
+    }
+}
+
+impl Gathered {
+    /// Counts a note of the manifest; whether it may still be kept.
+    fn has_room_for(&mut self, key: &str, value: &str) -> bool {
+        self.note_bytes = self.note_bytes + EACH_NOTE + key.len() + value.len();
+        let has_room = self.note_bytes <= MAX_NOTES;
+        if !has_room && self.surplus.is_none() {
+            self.surplus = Some(beginning(key));
+        }
+        has_room
     }
 }
 
@@ -347,6 +379,8 @@ pub(crate) fn nest(
 
 /// Bytes of all notes: they are kept in memory, and in the manifest of the backup.
 const MAX_NOTES: usize = 1024 * 1024;
+/// Warnings that the manifest keeps. All of them were shown.
+const MAX_WARNINGS: usize = 200;
 /// What one takes beside its text, so that nothing is not noted without end.
 const EACH_NOTE: usize = size_of::<(String, String)>();
 /// Bytes of a name and of a path, as Linux has them: what is longer could not be restored.

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::{Attributes, Kind, Summary};
 
-/// Something of a volume that was not backed up as it should.
+/// Something that was not backed up or restored as it should.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Relative to the source; bytes that are no UTF-8 are escaped.
+    /// Relative to the source, bytes that are no UTF-8 escaped; or what it is, where it is no file.
     pub path: String,
     /// Why.
     pub message: String,
@@ -29,10 +29,19 @@ pub struct SourceReport {
     pub counts: Counts,
     /// What could not be read: the backup is incomplete.
     pub unreadable: Vec<Problem>,
+    /// What was asked for and is not in the backup, which is incomplete by that too.
+    pub missing: Vec<Problem>,
     /// Files that changed while they were read, twice.
     pub changed: Vec<String>,
     /// What the plugin told.
     pub attributes: Attributes,
+}
+
+impl SourceReport {
+    /// Whether the backup lacks something that it should hold.
+    pub fn is_incomplete(&self) -> bool {
+        !self.unreadable.is_empty() || !self.missing.is_empty()
+    }
 }
 
 /// Plain numbers, in the words of restic's snapshot summary.
@@ -168,6 +177,7 @@ impl Stats {
             summary: self.summary(),
             counts: self.counts(),
             unreadable,
+            missing: Vec::new(),
             changed,
             attributes: Vec::new(),
         }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::content::{self, FileSink};
 use super::window::Window;
 use super::{RestoreOptions, RestoreReport, Selection};
-use crate::backup::Problem;
+use crate::backup::{Manifest, Problem};
 use crate::contents::{Contents, Damaged, Found};
 use crate::id::Id;
 use crate::links::HardLinks;
@@ -254,7 +254,7 @@ impl<'a> Restorer<'a> {
         if self
             .contents
             .manifest()
-            .is_some_and(|manifest| !manifest.unreadable.is_empty())
+            .is_some_and(Manifest::is_incomplete)
         {
             return Err(Error::new(
                 ErrorKind::Denied,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use strongroom_repository::backup::SourceReport;
+use strongroom_repository::backup::{Problem, SourceReport};
 use strongroom_repository::source::Kind;
 use strongroom_repository::{Error, ErrorKind, Result};
 
@@ -42,7 +42,7 @@ pub struct BackupArgs {
     scheduled: bool,
 }
 
-/// How many names of unreadable files a terminal gets.
+/// How many names of what is missing a terminal gets.
 const NAMES_SHOWN: usize = 20;
 
 /// Runs `backup`.
@@ -93,7 +93,7 @@ fn run_job(job: PreparedJob, request: &BackupRequest, context: &Context) -> Resu
                 .screen
                 .result(&text(backup, &result, context.screen.style()))?;
         }
-        tell_unreadable(&result.reports, context);
+        tell_lacking(&result.reports, context);
     }
     for error in &result.errors {
         context.screen.error(error);
@@ -127,6 +127,7 @@ fn to_json(result: &JobResult) -> Value {
         .map(|error| error.to_string())
         .collect();
     value["unreadable"] = per_source(&result.reports, |report| json!(report.unreadable));
+    value["missing"] = per_source(&result.reports, |report| json!(report.missing));
     value["changed"] = per_source(&result.reports, |report| json!(report.changed));
     let stored: u64 = result
         .reports
@@ -204,29 +205,14 @@ fn source_text(report: &SourceReport, backup: &Backup, duration: Duration) -> St
     )
 }
 
-fn tell_unreadable(reports: &[SourceReport], context: &Context) {
-    for report in reports
-        .iter()
-        .filter(|report| !report.unreadable.is_empty())
-    {
-        let number = report.unreadable.len();
-        context.screen.warn(&format!(
-            "the backup of {} is incomplete: {} could not be read",
-            report.source,
-            size::counted(number as u64, "file")
-        ));
-        for problem in report.unreadable.iter().take(NAMES_SHOWN) {
-            context.screen.message(&format!(
-                "  {}: {}",
-                clean(&problem.path),
-                clean(&problem.message)
-            ));
-        }
-        if number > NAMES_SHOWN {
-            context.screen.message(&format!(
-                "  and {} more: `strongroom show --json` names all",
-                number - NAMES_SHOWN
-            ));
+fn tell_lacking(reports: &[SourceReport], context: &Context) {
+    for report in reports {
+        let lacks = [
+            (&report.unreadable, "file", "could not be read"),
+            (&report.missing, "thing", "missing"),
+        ];
+        for (problems, noun, what) in lacks {
+            tell_problems_of(&report.source, problems, noun, what, context);
         }
     }
     for report in reports.iter().filter(|report| !report.changed.is_empty()) {
@@ -234,6 +220,32 @@ fn tell_unreadable(reports: &[SourceReport], context: &Context) {
             "{} of {} changed while it was read",
             size::counted(report.changed.len() as u64, "file"),
             report.source
+        ));
+    }
+}
+
+fn tell_problems_of(source: &str, problems: &[Problem], noun: &str, what: &str, context: &Context) {
+    if problems.is_empty() {
+        return;
+    }
+    context.screen.warn(&format!(
+        "the backup of {source} is incomplete: {} {what}",
+        size::counted(problems.len() as u64, noun)
+    ));
+    for problem in problems.iter().take(NAMES_SHOWN) {
+        context.screen.message(&format!(
+            "  {}: {}",
+            clean(&problem.path),
+            clean(&problem.message)
+        ));
+    }
+    if let Some(more) = problems
+        .len()
+        .checked_sub(NAMES_SHOWN)
+        .filter(|more| *more > 0)
+    {
+        context.screen.message(&format!(
+            "  and {more} more: `strongroom show --json` names all"
         ));
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use strongroom_repository::backup::Manifest;
+use strongroom_repository::backup::{Manifest, Problem};
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::list::{known_proofs, tell_problems};
@@ -181,12 +181,19 @@ fn source_text(source: &BackupSource, manifest: Option<&Manifest>, style: Style)
         details(&rows, style)
     );
     if let Some(manifest) = manifest {
-        let unreadable: Vec<_> = manifest
-            .unreadable
-            .iter()
-            .map(|problem| format!("{}: {}", problem.path, problem.message))
-            .collect();
-        text.push_str(&names("could not be read", &unreadable, style));
+        let named = |problems: &[Problem]| -> Vec<String> {
+            let lines = problems.iter();
+            lines
+                .map(|it| format!("{}: {}", it.path, it.message))
+                .collect()
+        };
+        text.push_str(&names(
+            "could not be read",
+            &named(&manifest.unreadable),
+            style,
+        ));
+        text.push_str(&names("missing", &named(&manifest.missing), style));
+        text.push_str(&names("warnings", &manifest.warnings, style));
         text.push_str(&names(
             "changed while it was read",
             &manifest.changed,

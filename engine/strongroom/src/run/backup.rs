@@ -52,11 +52,9 @@ pub struct JobResult {
 }
 
 impl JobResult {
-    /// Whether files could not be read.
+    /// Whether something is missing: files that could not be read, or what a plugin left out.
     pub fn is_incomplete(&self) -> bool {
-        self.reports
-            .iter()
-            .any(|report| !report.unreadable.is_empty())
+        self.reports.iter().any(SourceReport::is_incomplete)
     }
 }
 

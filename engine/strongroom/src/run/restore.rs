@@ -206,6 +206,7 @@ pub fn restore(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Res
                 .source
                 .restore(&order, &feed)
                 .map_err(|error| reading.with_way_out(error))?;
+            restored.problems = feed.into_missing();
         }
     }
     Ok(restored)

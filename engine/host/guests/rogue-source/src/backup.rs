@@ -8,9 +8,9 @@ use wasip2::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
 use wasip2::io::streams::{InputStream, StreamError};
 
 use crate::exports::strongroom::plugin::source::Attributes;
-use crate::strongroom::plugin::progress;
 use crate::strongroom::plugin::sink::{Begun, Entry, Sink, Tree, Writer};
 use crate::strongroom::plugin::types::{Error, ErrorKind};
+use crate::strongroom::plugin::{log, progress};
 use crate::{Config, failed};
 
 pub(crate) fn backup(config: &Config, sink: &Sink) -> Result<Attributes, Error> {
@@ -48,6 +48,13 @@ pub(crate) fn backup(config: &Config, sink: &Sink) -> Result<Attributes, Error> 
             drop(output);
             Writer::finish(writer)?;
             return Ok(vec![("bytes".into(), bytes.to_string())]);
+        }
+        "lack" => {
+            log::emit(log::Level::Info, "all is well", &[]);
+            log::emit(log::Level::Warn, "one\u{1b}[31m is left out", &[]);
+            sink.missing("table\u{7} secret", "no right to read it");
+            let writer = begin(sink, "a.txt")?;
+            Writer::finish(writer)?;
         }
         "drop" => {
             let writer = begin(sink, "half.txt")?;

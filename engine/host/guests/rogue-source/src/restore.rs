@@ -49,6 +49,10 @@ pub(crate) fn restore(
             };
             feed.extract("", &extraction)?;
         }
+        "lack" => feed.missing("view\u{7} v", "its function is missing"),
+        "lack without end" => loop {
+            feed.missing("", "");
+        },
         // Asks for all entries at once, and answers with how many came each time.
         "greed" => {
             let mut counts = Vec::new();
