@@ -21,11 +21,11 @@ use file::KeyFile;
 pub struct KeyInfo {
     /// The name of its file.
     pub id: Id,
-    /// When it was made.
-    pub created: Time,
-    /// Where it was made.
+    /// When it was made; `None` where its maker did not say.
+    pub created: Option<Time>,
+    /// Where it was made; empty where its maker did not say.
     pub hostname: String,
-    /// Who made it; [`RECOVERY_USERNAME`] for a recovery key.
+    /// Who made it; [`RECOVERY_USERNAME`] for a recovery key, empty where its maker did not say.
     pub username: String,
     /// Whether the repository was opened with it.
     pub current: bool,

@@ -3,6 +3,7 @@
 //! This crate knows no plugins, configuration files, HTTP or SQL. It is given a [`Destination`] that keeps objects and a [`Source`] that
 //! produces data.
 
+mod absent;
 pub mod backup;
 mod beneath;
 mod blob;

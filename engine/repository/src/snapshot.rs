@@ -1,7 +1,9 @@
 //! Snapshots: one source at one moment. Loaded with what is wrong with the damaged ones, and found by the beginning of an id.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::absent::null_is_default;
 use crate::file::FileType;
 use crate::id::Id;
 use crate::repository::Repository;
@@ -11,7 +13,8 @@ use crate::{Error, ErrorKind, Result, parallel};
 /// What to do about a snapshot that is as it was written, and makes no sense to this program.
 pub const NOT_UNDERSTOOD: &str = "a newer program may have made it: update strongroom, or forget it with a restic that understands it";
 
-/// A snapshot, in restic's order of fields. Fields that restic may add are passed over.
+/// A snapshot, in restic's order of fields. Fields that another program added are kept: a copy, and what a repair puts in its place, have them
+/// too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When the backup began.
@@ -22,88 +25,116 @@ pub struct Snapshot {
     /// The root tree.
     pub tree: Id,
     /// What was backed up.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub paths: Vec<String>,
     /// Where.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub hostname: String,
     /// By whom.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub username: String,
     /// By whom, as a number.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_zero",
+        deserialize_with = "null_is_default"
+    )]
     pub uid: u32,
     /// The group's number.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_zero",
+        deserialize_with = "null_is_default"
+    )]
     pub gid: u32,
     /// What restic was told to leave out.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_is_empty"
+        deserialize_with = "null_is_default"
     )]
     pub excludes: Vec<String>,
     /// `name:value` for ours; anything for restic's.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_is_empty"
+        deserialize_with = "null_is_default"
     )]
     pub tags: Vec<String>,
     /// The snapshot that this one was before restic changed its tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Id>,
     /// The program that made it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub program_version: String,
     /// Its figures, where the writer noted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// What other programs put there.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// The figures of a backup, as restic notes them from 0.17 on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// When the backup began.
-    pub backup_start: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_start: Option<Time>,
     /// When its last data was stored.
-    pub backup_end: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_end: Option<Time>,
     /// Files that the parent does not have.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub files_new: u64,
     /// Files that are different in the parent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub files_changed: u64,
     /// Files that are the same in the parent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub files_unmodified: u64,
     /// Directories that the parent does not have.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub dirs_new: u64,
     /// Directories that are different in the parent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub dirs_changed: u64,
     /// Directories that are the same in the parent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub dirs_unmodified: u64,
     /// New blobs of content.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub data_blobs: u64,
     /// New blobs of trees.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub tree_blobs: u64,
     /// Bytes of new blobs, uncompressed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub data_added: u64,
     /// Bytes of new blobs as they are stored.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub data_added_packed: u64,
     /// Files in the backup.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub total_files_processed: u64,
     /// Bytes of their content.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub total_bytes_processed: u64,
+    /// What other programs put there.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// The tag of a snapshot that lacks something which its source had.
@@ -261,11 +292,6 @@ fn ambiguous(name: &str, candidates: &[&(Id, Snapshot)]) -> Error {
         ),
     )
     .hint("give more digits of the id")
-}
-
-/// Go writes a missing list as `null`.
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn is_zero(number: &u32) -> bool {

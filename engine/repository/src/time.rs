@@ -51,6 +51,17 @@ impl Time {
     }
 }
 
+impl Default for Time {
+    /// Go's zero time, which stands for one that was not written.
+    fn default() -> Self {
+        let begin = jiff::civil::date(1, 1, 1).at(0, 0, 0, 0);
+        Self {
+            point: Offset::UTC.to_timestamp(begin).unwrap_or_default(),
+            offset: Offset::UTC,
+        }
+    }
+}
+
 impl PartialEq for Time {
     fn eq(&self, other: &Self) -> bool {
         self.point == other.point

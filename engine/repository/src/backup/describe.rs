@@ -81,6 +81,7 @@ impl Description<'_> {
             original: None,
             program_version: run.program.clone(),
             summary: None,
+            unknown: Default::default(),
         }
     }
 }
@@ -88,8 +89,8 @@ impl Description<'_> {
 /// The figures of a snapshot, in restic's words.
 pub(crate) fn summary(counts: &Counts, started: Time, ended: Time) -> Summary {
     Summary {
-        backup_start: started,
-        backup_end: ended,
+        backup_start: Some(started),
+        backup_end: Some(ended),
         files_new: counts.files_new,
         files_changed: counts.files_changed,
         files_unmodified: counts.files_unmodified,
@@ -102,5 +103,6 @@ pub(crate) fn summary(counts: &Counts, started: Time, ended: Time) -> Summary {
         data_added_packed: counts.data_added_packed,
         total_files_processed: counts.files,
         total_bytes_processed: counts.bytes,
+        unknown: Default::default(),
     }
 }

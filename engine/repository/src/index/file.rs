@@ -1,18 +1,62 @@
 //! Index objects, as they are stored.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::absent::null_is_default;
 use crate::blob::{BlobType, PackedBlob};
 use crate::id::Id;
 
 /// An index object, as it is stored.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct IndexFile {
     /// Older index objects that this one replaces. Not written any more, but read.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<Id>,
     /// The packs it describes.
     pub packs: Vec<IndexPack>,
+}
+
+impl<'de> Deserialize<'de> for IndexFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FileVisitor)
+    }
+}
+
+/// What restic has written since 2015. rustic writes a list of packs that it will delete beside, which hold nothing that is used.
+#[derive(Deserialize)]
+struct Described {
+    #[serde(default, deserialize_with = "null_is_default")]
+    supersedes: Vec<Id>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    packs: Vec<IndexPack>,
+}
+
+struct FileVisitor;
+
+impl<'de> Visitor<'de> for FileVisitor {
+    type Value = IndexFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an index object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<IndexFile, A::Error> {
+        let Described { supersedes, packs } =
+            Described::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(IndexFile { supersedes, packs })
+    }
+
+    /// The first format of all: nothing but the packs.
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<IndexFile, A::Error> {
+        Ok(IndexFile {
+            supersedes: Vec::new(),
+            packs: Vec::deserialize(SeqAccessDeserializer::new(list))?,
+        })
+    }
 }
 
 /// One pack in an index object.
@@ -21,6 +65,7 @@ pub struct IndexPack {
     /// The pack's id.
     pub id: Id,
     /// All its blobs.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub blobs: Vec<IndexBlob>,
 }
 
@@ -90,5 +135,31 @@ mod tests {
             .map(|blob| PackedBlob::from(*blob).plain_length())
             .collect();
         assert_eq!(lengths, [6, 511]);
+    }
+
+    #[test]
+    fn whatever_form_an_index_has_it_says_the_same() {
+        let id = Id::of(b"x");
+        let blob = format!(r#"{{"id":"{id}","type":"tree","offset":3,"length":38"#);
+        let check = |json: String| {
+            let file: IndexFile = serde_json::from_str(&json).expect(&json);
+            let packs = serde_json::to_string(&file.packs).expect("is written");
+            assert_eq!(packs, format!(r#"[{{"id":"{id}","blobs":[{blob}}}]}}]"#));
+        };
+        let pack = format!(r#"{{"id":"{id}","blobs":[{blob}}}]}}"#);
+        check(format!(r#"{{"packs":[{pack}]}}"#));
+        check(format!(r#"[{pack}]"#));
+        check(format!(r#"{{"supersedes":["{id}"],"packs":[{pack}]}}"#));
+        check(format!(
+            r#"{{"supersedes":null,"packs":[{pack}],"future":{{}}}}"#
+        ));
+        // rustic's.
+        check(format!(
+            r#"{{"packs":[{{"id":"{id}","blobs":[{blob},"uncompressed_length":null}}],"time":"2026-07-01T12:00:00+02:00","size":78}}],"packs_to_delete":[{pack}]}}"#
+        ));
+        for empty in [r#"{"packs":null}"#, r#"{}"#, "[]"] {
+            let file: IndexFile = serde_json::from_str(empty).expect(empty);
+            assert_eq!(file.packs.len(), 0);
+        }
     }
 }

@@ -8,17 +8,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::{KeyInfo, RECOVERY_USERNAME};
+use crate::absent::null_is_default;
 use crate::crypto::{MasterKey, random};
 use crate::id::Id;
 use crate::identity::Identity;
 use crate::time::Time;
 use crate::{Error, ErrorKind, Result};
 
-/// A key file as restic writes it.
+/// A key file as restic writes it. rustic leaves out all that does not open it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeyFile {
-    pub(super) created: Time,
+    #[serde(default)]
+    pub(super) created: Option<Time>,
+    #[serde(default, deserialize_with = "null_is_default")]
     pub(super) username: String,
+    #[serde(default, deserialize_with = "null_is_default")]
     pub(super) hostname: String,
     kdf: String,
     #[serde(rename = "N")]
@@ -62,7 +66,7 @@ impl KeyFile {
         let mut salt = [0; 64];
         random(&mut salt);
         let mut file = Self {
-            created: Time::now(),
+            created: Some(Time::now()),
             username: username.to_owned(),
             hostname: Identity::current().hostname,
             kdf: "scrypt".to_owned(),

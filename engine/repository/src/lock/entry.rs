@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::absent::null_is_default;
 use crate::id::Id;
 use crate::identity::Identity;
 use crate::time::Time;
@@ -11,24 +12,34 @@ use crate::time::Time;
 /// A lock as restic writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockEntry {
-    /// When it was made or last refreshed.
+    /// When it was made or last refreshed. Where nothing says so, in the first year: to restic, too, such a lock is stale.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub time: Time,
     /// Whether nobody else may work in the repository.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub exclusive: bool,
     /// The holder's host.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub hostname: String,
     /// The holder's user.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub username: String,
     /// The holder's process.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub pid: i64,
     /// The holder's user as a number.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_zero",
+        deserialize_with = "null_is_default"
+    )]
     pub uid: u32,
     /// The holder's group as a number.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_zero",
+        deserialize_with = "null_is_default"
+    )]
     pub gid: u32,
 }
 

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::quote::unquote;
 use super::{ExtendedAttribute, FileTime, Node, NodeType, Tree, check_name, check_order};
+use crate::absent::null_is_default;
 use crate::{Error, Id, Result};
 
 pub(super) fn tree(bytes: &[u8]) -> Result<Tree> {
@@ -73,6 +74,9 @@ fn share(last: &mut Arc<str>, name: &str) -> Arc<str> {
     Arc::clone(last)
 }
 
+/// Go's, which stands for one that was not written.
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
 #[derive(Deserialize)]
 #[serde(default)]
 struct NodeJson<'a> {
@@ -80,6 +84,7 @@ struct NodeJson<'a> {
     name: Text<'a>,
     #[serde(borrow, rename = "type")]
     node_type: Text<'a>,
+    #[serde(deserialize_with = "null_is_default")]
     mode: u32,
     #[serde(borrow)]
     mtime: Text<'a>,
@@ -87,24 +92,31 @@ struct NodeJson<'a> {
     atime: Text<'a>,
     #[serde(borrow)]
     ctime: Text<'a>,
+    #[serde(deserialize_with = "null_is_default")]
     uid: u32,
+    #[serde(deserialize_with = "null_is_default")]
     gid: u32,
     #[serde(borrow)]
     user: Text<'a>,
     #[serde(borrow)]
     group: Text<'a>,
+    #[serde(deserialize_with = "null_is_default")]
     inode: u64,
+    #[serde(deserialize_with = "null_is_default")]
     device_id: u64,
+    #[serde(deserialize_with = "null_is_default")]
     size: u64,
+    #[serde(deserialize_with = "null_is_default")]
     links: u64,
     #[serde(borrow)]
     linktarget: Text<'a>,
     #[serde(borrow)]
     linktarget_raw: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "null_is_default")]
     extended_attributes: Vec<AttributeJson<'a>>,
     #[serde(borrow)]
     generic_attributes: Option<&'a RawValue>,
+    #[serde(deserialize_with = "null_is_default")]
     device: u64,
     content: Option<Vec<HexId>>,
     subtree: Option<HexId>,
@@ -112,10 +124,12 @@ struct NodeJson<'a> {
     error: Text<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct AttributeJson<'a> {
     #[serde(borrow)]
     name: Text<'a>,
+    // rustic leaves an empty one out, and Go prints null for it.
     #[serde(borrow)]
     value: Text<'a>,
 }
@@ -138,6 +152,8 @@ impl NodeJson<'_> {
             ))
         })?;
         let time = |text: &str| {
+            // What null was read as.
+            let text = if text.is_empty() { ZERO_TIME } else { text };
             FileTime::parse(text.as_bytes()).ok_or_else(|| {
                 Error::corrupted(format!(
                     "node '{}' has a wrong time '{}'",
@@ -195,7 +211,7 @@ impl NodeJson<'_> {
 impl Default for NodeJson<'_> {
     /// Go's zero values, which it takes for absent fields; its zero time is the beginning of year 1.
     fn default() -> Self {
-        let zero_time = || Text(Cow::Borrowed("0001-01-01T00:00:00Z"));
+        let zero_time = || Text(Cow::Borrowed(ZERO_TIME));
         Self {
             name: Text::default(),
             node_type: Text::default(),

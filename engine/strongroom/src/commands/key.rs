@@ -92,12 +92,19 @@ fn table(keys: &[KeyInfo]) -> Table {
         ("ON", Align::Left),
         ("", Align::Left),
     ]);
+    // rustic says none of these where nobody asked it to.
+    let or_dash = |text: &str| match text {
+        "" => "-".to_owned(),
+        text => text.to_owned(),
+    };
+    let zone = TimeZone::system();
     for key in keys {
+        let created = key.created.map(|time| time::minute(time.point(), &zone));
         table.row(vec![
             Cell::painted(key.id.short(), Style::bold),
-            time::minute(key.created.point(), &TimeZone::system()).into(),
-            key.username.clone().into(),
-            key.hostname.clone().into(),
+            or_dash(&created.unwrap_or_default()).into(),
+            or_dash(&key.username).into(),
+            or_dash(&key.hostname).into(),
             if key.current { "in use" } else { "" }.into(),
         ]);
     }
