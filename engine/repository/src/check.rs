@@ -68,14 +68,24 @@ pub fn check(
     progress: &Progress,
 ) -> Result<CheckReport> {
     let lock = Lock::for_reading(repository, progress)?;
+    let report = survey(repository, options, progress)?;
+    if let Some(lock) = lock {
+        lock.ensure_held()?;
+    }
+    Ok(report)
+}
+
+/// Checks `repository`, which its caller has locked.
+pub(crate) fn survey(
+    repository: &Arc<Repository>,
+    options: CheckOptions,
+    progress: &Progress,
+) -> Result<CheckReport> {
     let mut check = Check::begin(repository, progress)?;
     check.compare_packs()?;
     check.follow_snapshots()?;
     if let Some(percent) = options.read_data {
         check.read_packs(percent, options.read_from)?;
-    }
-    if let Some(lock) = lock {
-        lock.ensure_held()?;
     }
     Ok(check.finish())
 }
@@ -157,7 +167,7 @@ impl<'a> Check<'a> {
         for id in orphans {
             self.report.notes.push(Finding {
                 subject: format!("pack {}", id.short()),
-                message: "is in no index: left behind by a run that did not finish, unless an index object is gone".into(),
+                message: "is in no index: left behind by a run that did not finish, unless an index object is gone; `strongroom prune` removes it".into(),
             });
         }
         Ok(())
@@ -265,7 +275,12 @@ impl<'a> Check<'a> {
             Ok(())
         })?;
         for (id, message) in findings.into_inner().unwrap_or_default() {
-            self.problem(format!("pack {}", id.short()), message);
+            let subject = format!("pack {}", id.short());
+            // What no index names, no backup needs, or it is a finding that the backup lacks it.
+            match indexed.contains_key(&id) {
+                true => self.problem(subject, message),
+                false => self.report.notes.push(Finding { subject, message }),
+            }
         }
         self.report.packs_read = packs.len();
         self.report.bytes_read = bytes;

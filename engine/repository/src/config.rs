@@ -7,8 +7,11 @@ use crate::id::Id;
 use crate::polynomial::Polynomial;
 use crate::{Error, ErrorKind, Result};
 
-/// The format version that is read and written here.
+/// The format version of repositories that are made here.
 pub const VERSION: u32 = 2;
+
+/// The first format version, which restic made until 0.13: nothing in it is compressed.
+pub const UNCOMPRESSED: u32 = 1;
 
 /// The configuration of a repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,19 +53,21 @@ impl RepositoryConfig {
             .hint("get the file 'config' back from a copy of the repository")
         };
         let Version { version } = serde_json::from_slice(json).map_err(damaged)?;
-        if version != VERSION {
+        if !(UNCOMPRESSED..=VERSION).contains(&version) {
             let error = Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "repository {name} has format version {version}; this engine reads version {VERSION}"
+                    "repository {name} has format version {version}; this engine reads versions {UNCOMPRESSED} and {VERSION}"
                 ),
             );
-            return Err(error.hint(match version {
-                1 => "`restic migrate upgrade_repo_v2` upgrades it",
-                _ => "a newer strongroom may read it",
-            }));
+            return Err(error.hint("a newer strongroom may read it"));
         }
         serde_json::from_slice(json).map_err(damaged)
+    }
+
+    /// Whether blobs, index, snapshots and locks may be compressed. Where not, restic would take what is for damaged.
+    pub fn compresses(&self) -> bool {
+        self.version > UNCOMPRESSED
     }
 }
 
@@ -90,18 +95,17 @@ mod tests {
 
     #[test]
     fn another_version_is_refused_by_number() {
-        for (version, hint) in [
-            (1, "`restic migrate upgrade_repo_v2` upgrades it"),
-            (3, "a newer strongroom may read it"),
-        ] {
+        for version in [0, 3] {
             let json = format!(r#"{{"version":{version},"something":"else"}}"#);
             let error = RepositoryConfig::parse("nas", json.as_bytes()).expect_err("is refused");
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert_eq!(
                 error.to_string(),
-                format!("repository nas has format version {version}; this engine reads version 2")
+                format!(
+                    "repository nas has format version {version}; this engine reads versions 1 and 2"
+                )
             );
-            assert_eq!(error.hint_text(), Some(hint));
+            assert_eq!(error.hint_text(), Some("a newer strongroom may read it"));
         }
     }
 

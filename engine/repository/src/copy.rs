@@ -162,8 +162,10 @@ fn prepare(
     };
     let reader = BlobReader::new(Arc::clone(source), Arc::new(index));
     progress.step("looking for what is missing");
-    let is_same_key = have_same_key(source, target);
-    let (plan, failed) = Plan::make(&reader, held, missing, is_same_key, progress)?;
+    // What may be compressed becomes no pack of a repository that knows no compression.
+    let may_be_whole =
+        have_same_key(source, target) && (target.compresses() || !source.compresses());
+    let (plan, failed) = Plan::make(&reader, held, missing, may_be_whole, progress)?;
     report.failed = failed;
     report.volume = plan.volume();
     Ok(Prepared {

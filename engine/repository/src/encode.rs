@@ -8,6 +8,7 @@ use crate::crypto::{MasterKey, OVERHEAD};
 use crate::decode::{decompress, decompressor};
 use crate::id::Id;
 use crate::pack::PackBuilder;
+use crate::repository::Repository;
 use crate::{Error, ErrorKind, Result};
 
 /// Between zstd's levels 1 and 2: its fast strategy with a hash table of 128 KiB, which stays in the second-level cache, and matches from six
@@ -34,6 +35,18 @@ impl Encoder {
         })
     }
 
+    /// `content` for [`Compressed::add_to`], compressed where `repository` allows it.
+    pub(crate) fn prepare<'e>(
+        &'e mut self,
+        repository: &Repository,
+        content: &'e [u8],
+    ) -> Result<Compressed<'e>> {
+        match repository.compresses() {
+            true => self.compress(content),
+            false => Ok(Compressed::uncompressed(content)),
+        }
+    }
+
     /// Compresses `content` for [`Compressed::add_to`], and proves that it can be decompressed again.
     pub(crate) fn compress<'e>(&'e mut self, content: &'e [u8]) -> Result<Compressed<'e>> {
         self.compressed.clear();
@@ -44,10 +57,7 @@ impl Encoder {
             .compress_to_buffer(content, &mut self.compressed)
             .map_err(|error| Error::io("cannot compress", error))?;
         if length >= content.len() {
-            return Ok(Compressed {
-                bytes: content,
-                plain_length: None,
-            });
+            return Ok(Compressed::uncompressed(content));
         }
         let plain_length = u32::try_from(content.len())
             .map_err(|_| Error::new(ErrorKind::Unsupported, "a blob of more than 4 GiB"))?;
@@ -67,12 +77,21 @@ impl Encoder {
 }
 
 /// A blob that is ready to be encrypted for one or more packs.
+#[derive(Clone, Copy)]
 pub(crate) struct Compressed<'e> {
     bytes: &'e [u8],
     plain_length: Option<u32>,
 }
 
-impl Compressed<'_> {
+impl<'e> Compressed<'e> {
+    /// `content` as it is, for a repository that knows no compression.
+    pub(crate) fn uncompressed(content: &'e [u8]) -> Self {
+        Self {
+            bytes: content,
+            plain_length: None,
+        }
+    }
+
     /// Bytes that it takes in a pack.
     pub(crate) fn sealed_length(&self) -> usize {
         self.bytes.len() + OVERHEAD

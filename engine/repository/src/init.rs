@@ -13,7 +13,7 @@ use crate::keys::{self, RECOVERY_USERNAME};
 use crate::object;
 use crate::polynomial::Polynomial;
 use crate::recovery_key::RecoveryKey;
-use crate::repository::{Repository, cannot_be_written};
+use crate::repository::{CONFIG_KEY, Repository, cannot_be_written};
 use crate::{Error, ErrorKind, Result};
 
 /// How to make a repository.
@@ -63,7 +63,7 @@ impl Repository {
             )?;
         }
         let json = serde_json::to_vec(&config).map_err(cannot_be_written)?;
-        put(&*destination, "config", key.seal(&json)).map_err(|error| match error.kind() {
+        put(&*destination, CONFIG_KEY, key.seal(&json)).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => already(),
             _ => error,
         })?;

@@ -1,4 +1,5 @@
-//! Backup repositories in the restic format, version 2: written and read here, and readable by the stock `restic`.
+//! Backup repositories in the restic format: written and read here, and readable by the stock `restic`. New ones have version 2; those of
+//! version 1 are read, and added to without compression.
 //!
 //! This crate knows no plugins, configuration files, HTTP or SQL. It is given a [`Destination`] that keeps objects and a [`Source`] that
 //! produces data.
@@ -59,6 +60,7 @@ pub mod target_root;
 pub mod testing;
 mod time;
 pub mod tree;
+pub mod upgrade;
 pub mod verification;
 pub mod walk;
 

@@ -29,14 +29,17 @@ pub struct Repository {
     pub(crate) key_id: Id,
 }
 
-/// Stands before compressed JSON. Uncompressed JSON, as repositories have it that were upgraded from version 1, begins with a bracket.
+/// Where the configuration lies.
+pub(crate) const CONFIG_KEY: &str = "config";
+
+/// Stands before compressed JSON. Uncompressed JSON, as repositories of version 1 have it also after they were upgraded, begins with a bracket.
 const COMPRESSED: u8 = 2;
 
 impl Repository {
     /// Whether there is a repository at `destination`.
     pub fn exists(destination: &dyn Destination) -> Result<bool> {
         let config = destination
-            .stat("config")
+            .stat(CONFIG_KEY)
             .map_err(|error| error.or_on(format_args!("destination {}", destination.name())))?;
         Ok(config.is_some())
     }
@@ -44,7 +47,7 @@ impl Repository {
     /// Opens the repository at `destination` with one of its passwords, or its recovery key as a person typed it.
     pub fn open(destination: Arc<dyn Destination>, password: &str) -> Result<Self> {
         let name = destination.name();
-        let sealed = match destination.get("config", 0, None) {
+        let sealed = match destination.get(CONFIG_KEY, 0, None) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Error::new(
                     ErrorKind::NotFound,
@@ -93,6 +96,11 @@ impl Repository {
     /// What its data is cut with.
     pub fn polynomial(&self) -> Polynomial {
         self.config.chunker_polynomial
+    }
+
+    /// Whether what is stored in it may be compressed.
+    pub fn compresses(&self) -> bool {
+        self.config.compresses()
     }
 
     /// What everything in it is sealed with.
@@ -166,10 +174,18 @@ impl Repository {
     /// Stores `value` as the JSON of a new index, snapshot or lock.
     pub fn save_json<T: Serialize>(&self, file_type: FileType, value: &T) -> Result<Id> {
         let json = serde_json::to_vec(value).map_err(cannot_be_written)?;
+        object::save(self.destination(), file_type, self.seal_json(json)?)
+    }
+
+    /// JSON as it is stored: compressed where the format version knows that.
+    fn seal_json(&self, json: Vec<u8>) -> Result<Vec<u8>> {
+        if !self.config.compresses() {
+            return Ok(self.key.seal(&json));
+        }
         let mut plain = vec![COMPRESSED];
         zstd::stream::copy_encode(&*json, &mut plain, zstd::DEFAULT_COMPRESSION_LEVEL)
             .map_err(|error| Error::io("cannot compress JSON", error).on(self.name()))?;
-        object::save(self.destination(), file_type, self.key.seal(&plain))
+        Ok(self.key.seal(&plain))
     }
 
     /// Removes an object. It need not exist.

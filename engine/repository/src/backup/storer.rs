@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::filler::Batch;
 use super::pipeline::Shared;
 use super::stats::Stats;
+use super::target::Target;
 use crate::Result;
 use crate::blob::BlobType;
 use crate::buffer::Buffer;
-use crate::encode::{Encoder, ensure_proven};
+use crate::encode::{Compressed, Encoder, ensure_proven};
 use crate::id::Id;
 use crate::pack::PackBuilder;
 use crate::sha256::{self, Hasher};
@@ -178,14 +179,22 @@ impl Storer {
         if missing.is_empty() {
             return Ok(false);
         }
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            none => none.insert(Encoder::new()?),
+        let plain = Compressed::uncompressed(content);
+        let is_compressed = |target: &Target| target.repository().compresses();
+        let compressed = match missing.iter().any(|(target, _)| is_compressed(target)) {
+            false => plain,
+            true => match &mut self.encoder {
+                Some(encoder) => encoder.compress(content)?,
+                none => none.insert(Encoder::new()?).compress(content)?,
+            },
         };
-        let blob = encoder.compress(content)?;
         let mut stored = None;
         for (target, packs) in missing {
             let key = target.repository().key();
+            let blob = match is_compressed(target) {
+                true => compressed,
+                false => plain,
+            };
             let added = match blob_type {
                 BlobType::Tree => {
                     target.with_tree_pack(|pack| blob.add_to(pack, key, blob_type, id))

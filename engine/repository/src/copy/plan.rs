@@ -46,11 +46,12 @@ pub(super) type Lost = HashMap<(BlobType, Id), Error>;
 
 impl Plan {
     /// Follows the trees of `missing`. A snapshot that is damaged is left out, with everything that only it needs.
+    /// Only where packs `may_be_whole` are they sent as they are.
     pub(super) fn make(
         reader: &BlobReader,
         held: &Index,
         missing: Vec<(Id, Snapshot)>,
-        is_same_key: bool,
+        may_be_whole: bool,
         progress: &Progress,
     ) -> Result<(Self, Failed)> {
         let mut plan = Self::default();
@@ -83,7 +84,7 @@ impl Plan {
         }
         for pack in &mut plan.packs {
             pack.blobs.sort_unstable_by_key(|blob| blob.offset);
-            pack.is_whole = is_same_key && pack.is_all_wanted();
+            pack.is_whole = may_be_whole && pack.is_all_wanted();
         }
         Ok((plan, failed))
     }

@@ -13,7 +13,7 @@ use crate::backup::{Target, worker_count};
 use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::BlobReader;
 use crate::decode::{Decoder, sealed_bytes};
-use crate::encode::{Encoder, ensure_proven, faulty_machine};
+use crate::encode::{Compressed, Encoder, ensure_proven, faulty_machine};
 use crate::id::Id;
 use crate::index::Location;
 use crate::pack::{FinishedPack, PackBuilder, TRAILER, header_length, parse_header};
@@ -258,16 +258,25 @@ impl Copier {
         blob: &PackedBlob,
         sealed: &[u8],
     ) -> Result<()> {
-        if transfer.is_same_key {
+        let is_compressed = blob.uncompressed_length.is_some();
+        let repository = transfer.target.repository();
+        if transfer.is_same_key && (repository.compresses() || !is_compressed) {
             return pack.add_sealed(blob, sealed);
         }
         let from = transfer.reader.repository().key();
-        let to = transfer.target.repository().key();
+        let to = repository.key();
+        if is_compressed && !repository.compresses() {
+            let plain = self
+                .decoder
+                .decode_from(from, blob, sealed, blob.offset.into())?;
+            Compressed::uncompressed(plain).add_to(pack, to, blob.blob_type, blob.id)?;
+            return ensure_proven(Id::of(plain), blob.id);
+        }
         from.open_into(sealed, &mut self.opened)?;
-        if blob.uncompressed_length.is_none() {
+        if !is_compressed {
             // A program that did not compress made it, or it cannot be compressed.
-            let compressed = self.encoder.compress(&self.opened)?;
-            compressed.add_to(pack, to, blob.blob_type, blob.id)?;
+            let prepared = self.encoder.prepare(repository, &self.opened)?;
+            prepared.add_to(pack, to, blob.blob_type, blob.id)?;
             return ensure_proven(Id::of(&self.opened), blob.id);
         }
         let length = blob.uncompressed_length;

@@ -39,6 +39,9 @@ pub struct IndexRepair {
     /// Packs that could not. They stay where they are, and in the index where a good index object describes a pack of their size. Of a pack
     /// that was cut short the index forgets all, so that the next backup stores again what was in it.
     pub unreadable_packs: Vec<Finding>,
+    /// Packs that could not either, that no index object describes, and that none described that is damaged: a run was killed where a store
+    /// shows halves. Nothing is lost with them, and a prune removes them.
+    pub leftover_packs: Vec<Finding>,
     /// Packs in the new index.
     pub packs: usize,
     /// Blobs in the new index.
@@ -69,7 +72,8 @@ pub fn repair_index(
         progress,
         packs,
         described: HashSet::new(),
-        is_size_wrong: false,
+        mentioned: HashSet::new(),
+        has_wrong_size: false,
         done: IndexRepair::default(),
     };
     let good = repair.survey(&files)?;
@@ -82,7 +86,7 @@ pub fn repair_index(
     asked.sort_unstable();
     let done = &mut repair.done;
     done.changed = options.all
-        || repair.is_size_wrong
+        || repair.has_wrong_size
         || !done.damaged_indexes.is_empty()
         || !done.missing_packs.is_empty();
     let writing = lock.as_ref().filter(|_| !options.dry_run);
@@ -114,8 +118,10 @@ struct Repair<'a> {
     packs: HashMap<Id, u64>,
     /// Packs that a good index object describes, with the right size.
     described: HashSet<Id>,
-    /// Whether a good index object describes a pack that is there with another size.
-    is_size_wrong: bool,
+    /// Packs that are there and that a good index object describes, be it with another size.
+    mentioned: HashSet<Id>,
+    /// Whether there is one with another size.
+    has_wrong_size: bool,
     done: IndexRepair,
 }
 
@@ -134,10 +140,14 @@ impl Repair<'_> {
                             None => {
                                 missing.insert(pack.id);
                             }
-                            Some(size) if described_size(&pack) == *size => {
-                                self.described.insert(pack.id);
+                            Some(size) => {
+                                self.mentioned.insert(pack.id);
+                                if described_size(&pack) == *size {
+                                    self.described.insert(pack.id);
+                                } else {
+                                    self.has_wrong_size = true;
+                                }
                             }
-                            Some(_) => self.is_size_wrong = true,
                         }
                     }
                 }
@@ -180,8 +190,13 @@ impl Repair<'_> {
                         written.insert(id);
                     }
                     Err(error) => {
-                        let subject = format!("pack {}", id.short());
-                        self.done.unreadable_packs.push(finding(subject, &error));
+                        let found = finding(format!("pack {}", id.short()), &error);
+                        let done = &mut self.done;
+                        let nobody_knew = done.damaged_indexes.is_empty();
+                        match nobody_knew && !self.mentioned.contains(&id) {
+                            true => done.leftover_packs.push(found),
+                            false => done.unreadable_packs.push(found),
+                        }
                     }
                 }
             }

@@ -318,7 +318,7 @@ impl<'a> TreeWriter<'a> {
         let pack = self
             .pack
             .get_or_insert_with(|| PackBuilder::new(Buffer::default()));
-        let compressed = self.encoder.compress(content)?;
+        let compressed = self.encoder.prepare(self.reader.repository(), content)?;
         compressed.add_to(pack, key, BlobType::Tree, id)?;
         ensure_proven(Id::of(content), id)?;
         if pack.is_full() {

@@ -8,6 +8,7 @@ use strongroom_repository::repair::{
     Fate, IndexRepair, IndexRepairOptions, SnapshotRepair, SnapshotsRepair,
 };
 use strongroom_repository::snapshot::NOT_UNDERSTOOD;
+use strongroom_repository::upgrade::Upgrade;
 
 use crate::app::Context;
 use crate::exit::Exit;
@@ -17,6 +18,7 @@ use crate::render::text::clean;
 use crate::run::backups::{backup_id, snapshot_name, source_name};
 use crate::run::open::AtDestination;
 use crate::run::repair::{repair_all_snapshots, repair_indexes};
+use crate::run::upgrade::{FormatUpgrade, upgrade_formats};
 
 /// What to repair.
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,8 @@ pub enum RepairCommand {
     Index(IndexArgs),
     /// Replace backups that lack something by what is left of them, and drop those that cannot be read
     Snapshots(SnapshotsArgs),
+    /// Bring a repository of format version 1, which compresses nothing, to version 2; restic reads it from 0.14 on then
+    Format(FormatArgs),
 }
 
 /// Arguments of `repair index`.
@@ -49,6 +53,18 @@ pub struct SnapshotsArgs {
     #[arg(value_name = "DESTINATION")]
     destinations: Vec<String>,
     /// Only show what would be done
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+}
+
+/// Arguments of `repair format`.
+#[derive(Debug, Args)]
+pub struct FormatArgs {
+    /// The destinations
+    // Every one is to be named: there is no way back.
+    #[arg(value_name = "DESTINATION", required = true)]
+    destinations: Vec<String>,
+    /// Only check whether it can be done
     #[arg(long, short = 'n')]
     dry_run: bool,
 }
@@ -96,6 +112,17 @@ pub fn run(command: &RepairCommand, context: &Context) -> Result<Exit> {
                         )
                     })
                 },
+            };
+            show(&done, args.dry_run, context, kind)
+        }
+        RepairCommand::Format(args) => {
+            let done = upgrade_formats(&engine, &args.destinations, args.dry_run, progress)?;
+            drop(display);
+            let kind = Kind {
+                to_json: format_json,
+                to_text: format_text,
+                is_complete: |_| true,
+                next: |_, _| None,
             };
             show(&done, args.dry_run, context, kind)
         }
@@ -176,6 +203,7 @@ fn index_json(done: &IndexRepair) -> Value {
         "damaged_indexes": findings(&done.damaged_indexes),
         "missing_packs": missing,
         "unreadable_packs": findings(&done.unreadable_packs),
+        "leftover_packs": findings(&done.leftover_packs),
         "packs_read": done.packs_read,
         "packs": done.packs,
         "blobs": done.blobs,
@@ -207,8 +235,37 @@ fn index_text(done: &IndexRepair, dry_run: bool) -> String {
         let subject = clean(&finding.subject);
         text.push_str(&format!("  {subject} {}\n", clean(&finding.message)));
     }
+    for finding in &done.leftover_packs {
+        text.push_str(&format!(
+            "  note: {} {}; no index describes it: a run that was killed left it behind, and `strongroom prune` removes it\n",
+            clean(&finding.subject),
+            clean(&finding.message)
+        ));
+    }
     for pack in &done.missing_packs {
         text.push_str(&format!("  pack {} is missing\n", pack.short()));
+    }
+    text
+}
+
+fn format_json(done: &FormatUpgrade) -> Value {
+    let Upgrade { from, to } = done.upgrade;
+    json!({"from": from, "to": to, "old_config": done.old_config})
+}
+
+fn format_text(done: &FormatUpgrade, dry_run: bool) -> String {
+    let Upgrade { from, to } = done.upgrade;
+    if !done.upgrade.is_needed() {
+        return format!("has format version {to} already\n");
+    }
+    if dry_run {
+        return format!("would be brought from format version {from} to {to}\n");
+    }
+    let mut text = format!(
+        "was brought from format version {from} to {to}; what is stored from now on is compressed\n"
+    );
+    if let Some(path) = &done.old_config {
+        text.push_str(&format!("  the old config is kept as {}\n", path.display()));
     }
     text
 }

@@ -19,4 +19,5 @@ pub mod repair;
 pub mod restore;
 pub mod survey;
 pub mod unlock;
+pub mod upgrade;
 pub mod verify;
