@@ -16,12 +16,16 @@ use crate::instance::Role;
 use crate::plugin::Code;
 use crate::pool::Pool;
 
+/// The feature of a destination that has an end.
+const FILLS_UP: &str = "fills-up";
+
 /// A listing that goes on for so many pages without an object does not end.
 const MAX_EMPTY_PAGES: usize = 1000;
 
 /// Made by [`Plugin::destination`](crate::Plugin::destination).
 pub(crate) struct PluginDestination {
     pool: Pool,
+    fills_up: bool,
     spares: Arc<Spares>,
 }
 
@@ -29,7 +33,16 @@ impl PluginDestination {
     pub(crate) fn new(code: Code, role: Arc<Role>, config: String, instances: usize) -> Self {
         Self {
             pool: Pool::new(code, role, config, instances),
+            fills_up: false,
             spares: Arc::default(),
+        }
+    }
+
+    /// With what the plugin says of itself.
+    pub(crate) fn with_features(self, features: &[String]) -> Self {
+        Self {
+            fills_up: features.iter().any(|feature| feature == FILLS_UP),
+            ..self
         }
     }
 
@@ -59,6 +72,10 @@ impl Destination for PluginDestination {
 
     fn parallelism(&self) -> usize {
         self.pool.limit()
+    }
+
+    fn fills_up(&self) -> bool {
+        self.fills_up
     }
 
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {

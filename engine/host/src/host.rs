@@ -109,7 +109,20 @@ fn engine() -> wasmtime::Result<Engine> {
         .parallel_compilation(true)
         .epoch_interruption(true)
         .wasm_component_model(true);
+    if is_address_space_limited() {
+        // A memory is reserved at its full reach as a rule, which costs nothing but addresses. Where these are counted, only what is used.
+        config
+            .memory_reservation(0)
+            .memory_guard_size(1 << 16)
+            .memory_reservation_for_growth(1 << 20);
+    }
     Engine::new(&config)
+}
+
+/// By `ulimit -v`.
+fn is_address_space_limited() -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As);
+    limit.current.is_some()
 }
 
 /// What the first eight bytes tell, in words that say what to do. Anything else is the compiler's to refuse.

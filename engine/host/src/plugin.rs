@@ -187,12 +187,9 @@ impl Plugin {
     ) -> Result<Arc<dyn Destination>> {
         self.expect(PluginKind::Destination, label)?;
         let role = self.role(format!("destination {label}"), label, grants, progress);
-        Ok(Arc::new(PluginDestination::new(
-            self.0.code.clone(),
-            role,
-            config_json.to_owned(),
-            instances,
-        )))
+        let destination =
+            PluginDestination::new(self.0.code.clone(), role, config_json.to_owned(), instances);
+        Ok(Arc::new(destination.with_features(&self.info().features)))
     }
 
     fn expect(&self, kind: PluginKind, label: &str) -> Result<()> {

@@ -140,9 +140,21 @@ impl Pool {
         if let Some(worker) = workers.idle.pop() {
             return Ok(worker);
         }
-        let worker = self.start_worker()?;
-        workers.started += 1;
-        Ok(worker)
+        let error = match self.start_worker() {
+            Ok(worker) => {
+                workers.started += 1;
+                return Ok(worker);
+            }
+            Err(error) => error,
+        };
+        // The system has no more threads for us: those that there are do the work.
+        let mut workers = self
+            .freed
+            .wait_while(workers, |workers| {
+                workers.idle.is_empty() && workers.started > 0
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        workers.idle.pop().ok_or(error)
     }
 
     fn give_back(&self, worker: Worker) {

@@ -83,6 +83,11 @@ pub trait Destination: Send + Sync {
     /// How many calls make sense at once.
     fn parallelism(&self) -> usize;
 
+    /// Whether it has an end, as a disk has, so that some room is worth keeping for the day on which it is full.
+    fn fills_up(&self) -> bool {
+        false
+    }
+
     /// Stores an object.
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()>;
 

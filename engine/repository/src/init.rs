@@ -1,6 +1,7 @@
 //! Making a repository: an empty destination and a password go in, and a repository comes out, or nothing that counts as one.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
@@ -30,7 +31,7 @@ pub struct InitOptions<'a> {
 /// How to restore without this program, at the top of every repository.
 pub const README_KEY: &str = "README-RESTORE.txt";
 
-const README: &[u8] = include_bytes!("README-RESTORE.txt");
+pub(crate) const README: &[u8] = include_bytes!("README-RESTORE.txt");
 
 impl Repository {
     /// Makes a repository: keys first and `config` last, so that nothing counts as a repository before it is one.
@@ -76,6 +77,7 @@ impl Repository {
             config,
             key,
             key_id,
+            gave_up_readme: AtomicBool::new(false),
         };
         // Two that start at once may have taken each other's keys for leftovers.
         object::load(repository.destination(), FileType::Key, &key_id).map_err(|error| {
@@ -83,6 +85,7 @@ impl Repository {
                 "was {name} made twice at the same time? empty it and make it again"
             ))
         })?;
+        repository.keep_reserve();
         Ok(repository)
     }
 }

@@ -105,7 +105,7 @@ impl Lock {
         survive_probing()?;
         refuse_if_blocked(repository, exclusive, None)?;
         let entry = LockEntry::here(Time::now(), exclusive);
-        let id = repository.save_json(FileType::Lock, &entry)?;
+        let id = save(repository, &entry)?;
         let shared = Arc::new(Shared {
             repository: repository.clone(),
             timing,
@@ -168,7 +168,24 @@ impl Lock {
         if was_released {
             return Ok(());
         }
-        self.shared.repository.delete(FileType::Lock, &self.id())
+        let repository = &self.shared.repository;
+        let deleted = repository.delete(FileType::Lock, &self.id());
+        if deleted.is_ok() && self.shared.state().entry.exclusive {
+            // What was given up for this lock, or beneath it, has room again as a rule.
+            repository.keep_reserve();
+        }
+        deleted
+    }
+}
+
+/// Writes a lock. Who wants to be alone wants to delete: for that, a full destination has a reserve.
+fn save(repository: &Repository, entry: &LockEntry) -> Result<Id> {
+    let save = || repository.save_json(FileType::Lock, entry);
+    match entry.exclusive {
+        true => repository
+            .with_reserve(save)
+            .map_err(|error| repository.without_room(error)),
+        false => save(),
     }
 }
 
@@ -206,7 +223,7 @@ impl Shared {
             time: Time::now(),
             ..state.entry.clone()
         };
-        let id = self.repository.save_json(FileType::Lock, &entry)?;
+        let id = save(&self.repository, &entry)?;
         let old = std::mem::replace(&mut state.id, id);
         state.entry = entry;
         self.repository.delete(FileType::Lock, &old)

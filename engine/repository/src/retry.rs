@@ -124,6 +124,10 @@ impl Destination for Retry {
         self.inner.parallelism()
     }
 
+    fn fills_up(&self) -> bool {
+        self.inner.fills_up()
+    }
+
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
         self.run(&format!("storing {key}"), |attempt| {
             match self.inner.put(key, body, options) {

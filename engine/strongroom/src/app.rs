@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use crate::cli::{Cli, Command};
@@ -45,6 +46,7 @@ impl Context {
 /// Runs the program.
 pub fn main() -> ExitCode {
     report_panics();
+    raise_file_limit();
     let exit = panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or(Exit::Failed);
     ExitCode::from(exit.code())
 }
@@ -115,6 +117,19 @@ fn fail(context: &Context, error: &Error) -> Exit {
     }
     context.screen.error(error);
     Exit::of(error)
+}
+
+/// The soft limit of open files is made for programs that cannot take larger numbers; the hard one is what the system means. No further than
+/// we need it: programs that we start inherit it, and there are some that make room for as many files.
+fn raise_file_limit() {
+    const ENOUGH: u64 = 16_384;
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(ENOUGH, |hard| hard.min(ENOUGH));
+    if limit.current.is_some_and(|soft| soft < wanted) {
+        limit.current = Some(wanted);
+        // It goes with fewer, too.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
 }
 
 /// One line instead of a backtrace.

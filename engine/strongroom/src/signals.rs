@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM: the first cancels the run, the second ends the program at once.
 
 use std::sync::Arc;
+use std::thread::Builder;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -15,7 +16,7 @@ pub fn cancel_on_signals(progress: &Arc<Progress>, screen: &Arc<Screen>) -> Resu
         .map_err(|error| Error::io("cannot listen for signals", error))?;
     let progress = Arc::clone(progress);
     let screen = Arc::clone(screen);
-    std::thread::spawn(move || {
+    let listen = move || {
         for _ in signals.forever() {
             if progress.is_cancelled() {
                 std::process::exit(Exit::Cancelled.code().into());
@@ -23,6 +24,17 @@ pub fn cancel_on_signals(progress: &Arc<Progress>, screen: &Arc<Screen>) -> Resu
             progress.cancel();
             screen.note("cancelling… (once more ends it at once)");
         }
-    });
-    Ok(())
+    };
+    Builder::new()
+        .name("signals".into())
+        .spawn(listen)
+        .map(drop)
+        .map_err(no_thread)
+}
+
+/// Mostly a limit of the user or of a container.
+fn no_thread(error: std::io::Error) -> Error {
+    Error::io("cannot start a thread", error).hint(
+        "the system lets this user have no more: raise the limit of processes (`ulimit -u`, TasksMax of a systemd unit, pids of a container)",
+    )
 }

@@ -37,7 +37,7 @@ impl Destination for Filesystem {
         name: "filesystem",
         version: env!("CARGO_PKG_VERSION"),
         summary: "keeps backups in a directory",
-        features: &["create-only"],
+        features: &["create-only", "fills-up"],
     };
     type Config = Config;
 

@@ -213,7 +213,9 @@ impl BackupSession {
                 };
                 Ok((staged.source.clone(), target.write_snapshot(&snapshot)?))
             };
-            self.staged.iter().map(write).collect()
+            let written = self.staged.iter().map(write).collect::<Result<_>>()?;
+            target.repository().keep_reserve();
+            Ok(written)
         };
         commit().map_err(|error| {
             error.or_on(format_args!("destination {}", target.repository().name()))

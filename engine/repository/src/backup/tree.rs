@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::thread::Builder;
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -40,11 +41,20 @@ pub(crate) fn archive_tree(
         nodes: NodeReader::new(),
     };
     std::thread::scope(|scope| {
-        for _ in 0..reader_count() {
+        let mut failed = None;
+        for number in 0..reader_count() {
             let (readers, waiting) = (&readers, waiting.clone());
-            scope.spawn(move || readers.run(&waiting));
+            let body = move || readers.run(&waiting);
+            if let Err(error) = Builder::new().spawn_scoped(scope, body) {
+                // Fewer take longer; without any nobody would take what is found.
+                failed = (number == 0).then_some(error);
+                break;
+            }
         }
         drop(waiting);
+        if let Some(error) = failed {
+            return Err(Error::io("cannot start a thread that reads", error));
+        }
         let (sender, finished) = channel();
         let mut archiver = Archiver {
             walk: &walk,

@@ -10,7 +10,7 @@ use crate::repository::Repository;
 /// An index object is written as soon as it would describe so many blobs; restic writes them about as large.
 pub(crate) const BLOBS_PER_FILE: usize = 50_000;
 
-/// Writes index objects under a lock: whoever took the repository meanwhile may have removed what they would name. What was not yet written
+/// Writes index objects under a lock that keeps others out, with the reserve where there is no other room: whoever took the repository meanwhile may have removed what they would name. What was not yet written
 /// when it is dropped is in none.
 pub(crate) struct IndexWriter<'a> {
     repository: &'a Repository,
@@ -56,7 +56,8 @@ impl<'a> IndexWriter<'a> {
             packs: std::mem::take(&mut self.waiting),
         };
         self.waiting_blobs = 0;
-        let id = self.repository.save_json(FileType::Index, &file)?;
+        let save = || self.repository.save_json(FileType::Index, &file);
+        let id = self.repository.with_reserve(save)?;
         self.written.push(id);
         Ok(())
     }

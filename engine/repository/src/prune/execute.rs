@@ -1,4 +1,5 @@
-//! Carrying out a plan. The order is what makes it safe to be killed: new packs, new index, old index gone, old packs gone.
+//! Carrying out a plan. The order is what makes it safe to be killed: new packs, new index, old index gone, old packs gone. Packs that no index
+//! names go before all that: it may need their room.
 
 use super::inventory::Inventory;
 use super::plan::Plan;
@@ -27,6 +28,9 @@ pub(super) fn execute(
         let chosen = numbers.iter().filter_map(|number| packs.get(*number));
         chosen.map(|pack| pack.id).collect()
     };
+    let repository = inventory.reader().repository();
+    progress.step("removing packs of runs that did not finish");
+    remove(repository, FileType::Pack, &plan.orphans, lock, progress)?;
     progress.step("copying what is used");
     let figures = &plan.figures;
     progress.expect(Some(figures.repack.bytes), Some(figures.repack.packs));
@@ -34,7 +38,6 @@ pub(super) fn execute(
     let written_bytes = repacked.bytes;
     if plan.changes_index() || needs_tidying(inventory) {
         progress.step("writing the new index");
-        let repository = inventory.reader().repository();
         let mut writer = IndexWriter::new(repository, lock);
         for pack in repacked.packs {
             writer.add(pack)?;
@@ -53,9 +56,8 @@ pub(super) fn execute(
         progress.step("removing the old index");
         remove(repository, FileType::Index, &old, lock, progress)?;
     }
-    let unneeded = [of(&plan.repack), of(&plan.remove), plan.orphans.clone()].concat();
+    let unneeded = [of(&plan.repack), of(&plan.remove)].concat();
     progress.step("removing packs");
-    let repository = inventory.reader().repository();
     remove(repository, FileType::Pack, &unneeded, lock, progress)?;
     Ok(written_bytes)
 }
@@ -68,7 +70,7 @@ fn needs_tidying(inventory: &Inventory) -> bool {
 }
 
 /// Removes objects, several at a time, as long as nobody has taken the lock away.
-fn remove(
+pub(super) fn remove(
     repository: &Repository,
     file_type: FileType,
     ids: &[Id],

@@ -7,6 +7,7 @@
 //!             plan.rs       which packs stay, go, or are copied without what is unused: a pure decision
 //!             repack.rs     used blobs into new packs, verified
 //!             execute.rs    new packs → new index → old index gone → old packs gone
+//!             sparing.rs    the same without new packs, where the destination is full
 //! ```
 //!
 //! Whenever it is interrupted, everything that a snapshot needs is in a pack that the index names, and the next prune finishes.
@@ -16,6 +17,7 @@ mod inventory;
 mod keepers;
 mod plan;
 mod repack;
+mod sparing;
 mod used;
 
 use std::sync::Arc;
@@ -68,13 +70,70 @@ pub fn prune(
     progress: &Progress,
 ) -> Result<Pruned> {
     let lock = Lock::exclusive(repository)?;
-    let (inventory, plan) = survey(repository, options, progress)?;
-    let written_bytes = execute::execute(&inventory, &plan, &lock, progress)?;
+    let pruned = match carry_out(repository, options, &lock, progress) {
+        Err(error) if error.kind() == ErrorKind::OutOfSpace => {
+            prune_when_full(repository, options, &lock, progress)
+                .map_err(|error| repository.without_room(error))?
+        }
+        pruned => pruned?,
+    };
     lock.release()?;
+    Ok(pruned)
+}
+
+fn carry_out(
+    repository: &Arc<Repository>,
+    options: &PruneOptions,
+    lock: &Lock,
+    progress: &Progress,
+) -> Result<Pruned> {
+    let (inventory, plan) = survey(repository, options, progress)?;
+    let written_bytes = execute::execute(&inventory, &plan, lock, progress)?;
     Ok(Pruned {
         figures: plan.figures,
         written_bytes,
     })
+}
+
+/// Removes only what nothing is needed of, and what an attempt has left that found no room: packs that it copied. Out come its figures.
+fn carry_out_sparingly(
+    repository: &Arc<Repository>,
+    lock: &Lock,
+    progress: &Progress,
+) -> Result<Figures> {
+    let options = PruneOptions {
+        max_unused: MaxUnused::Unlimited,
+        max_repack: Some(0),
+    };
+    let (inventory, plan) = survey(repository, &options, progress)?;
+    sparing::execute(&inventory, &plan, lock, progress)?;
+    Ok(plan.figures)
+}
+
+/// Where there was no room for copies or a whole new index: first what can go without, and then, with the room that this has given, the rest.
+fn prune_when_full(
+    repository: &Arc<Repository>,
+    options: &PruneOptions,
+    lock: &Lock,
+    progress: &Progress,
+) -> Result<Pruned> {
+    let removed = carry_out_sparingly(repository, lock, progress)?;
+    let mut pruned = match carry_out(repository, options, lock, progress) {
+        Err(error) if error.kind() == ErrorKind::OutOfSpace => {
+            progress.warn(format!(
+                "{name} is too full to copy what is used out of packs that hold more: only packs that nothing is needed of were removed; prune again once there is room",
+                name = repository.name()
+            ));
+            let figures = carry_out_sparingly(repository, lock, progress)?;
+            Pruned {
+                figures,
+                written_bytes: 0,
+            }
+        }
+        pruned => pruned?,
+    };
+    pruned.figures.add_removed(&removed);
+    Ok(pruned)
 }
 
 /// Looks at everything and decides. Changes nothing.

@@ -78,6 +78,22 @@ pub struct Figures {
     pub unused_after_bytes: u64,
 }
 
+impl Figures {
+    /// Counts what an earlier plan has removed, so that both are told as one.
+    pub(super) fn add_removed(&mut self, earlier: &Self) {
+        for (all, these) in [
+            (&mut self.remove, earlier.remove),
+            (&mut self.orphans, earlier.orphans),
+        ] {
+            all.packs += these.packs;
+            all.blobs += these.blobs;
+            all.bytes += these.bytes;
+        }
+        self.gone += earlier.gone;
+        self.freed_bytes += earlier.remove.bytes + earlier.orphans.bytes;
+    }
+}
+
 /// What to do. Packs are meant by their place in what [`plan`] was given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
@@ -55,7 +56,10 @@ pub(super) fn find(
     let threads = reader.repository().destination().parallelism().max(1);
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(|| walk.run());
+            // Those that there are do the work; in the worst case, this one.
+            if Builder::new().spawn_scoped(scope, || walk.run()).is_err() {
+                break;
+            }
         }
         walk.run();
     });

@@ -243,6 +243,10 @@ impl Destination for MemoryDestination {
         self.parallelism
     }
 
+    fn fills_up(&self) -> bool {
+        self.state().capacity.is_some()
+    }
+
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
         let size = body.bytes().len() as u64;
         self.call(Operation::Put, key, size, |state| {

@@ -67,10 +67,11 @@ impl Display {
         let (stop, stopped) = mpsc::channel();
         let screen = Arc::clone(screen);
         let progress = Arc::clone(progress);
-        let thread = std::thread::spawn(move || show(&screen, &progress, every, &stopped));
+        let draw = move || show(&screen, &progress, every, &stopped);
         Self {
             stop: Some(stop),
-            thread: Some(thread),
+            // Nothing is drawn where the system has no thread for it.
+            thread: std::thread::Builder::new().spawn(draw).ok(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Opening repositories, several at a time, and reading from them under a lock.
 
 use std::sync::Arc;
+use std::thread::Builder;
 
 use strongroom_repository::blobs::BlobReader;
 use strongroom_repository::contents::Contents;
@@ -41,16 +42,18 @@ pub fn each<T: Sync, R: Send>(
     std::thread::scope(|scope| {
         let threads: Vec<_> = items
             .iter()
-            .map(|item| scope.spawn(move || work(item)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread.join().unwrap_or_else(|_| {
-                    Err(Error::new(ErrorKind::Failed, "a thread ended unexpectedly"))
-                })
+            .map(|item| {
+                let body = move || work(item);
+                (item, Builder::new().spawn_scoped(scope, body))
             })
-            .collect()
+            .collect();
+        let ended = |_| Err(Error::new(ErrorKind::Failed, "a thread ended unexpectedly"));
+        let results = threads.into_iter().map(|(item, thread)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(ended),
+            // Where the system has no more threads for us, one after another.
+            Err(_) => work(item),
+        });
+        results.collect()
     })
 }
 
