@@ -4,23 +4,29 @@ use strongroom_plugin::net::{self, Connection};
 use strongroom_plugin::{Context, Error, ErrorKind, Result};
 
 use crate::config::Config;
-use crate::wire::{self, Login};
+use crate::wire::{self, Login, Session};
 
 /// A connection to the server.
 pub(crate) type Client = wire::Client<Connection>;
 
-/// A connection waits for a long dump, and a count takes as long as it takes. Which of these settings there are depends on the version.
-const NO_TIMEOUTS: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', \
-    'idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
+/// A backup waits for its destination, and that may take longer than a standby's.
+const REPLICATION: &str = "-c wal_sender_timeout=0";
 
 /// For SQL in one database.
 pub(crate) fn connect(config: &Config, database: &str) -> Result<Client> {
-    log_in(config, database, false)
+    connect_in(config, database, Session::Pinned)
+}
+
+/// For SQL in one database, with names as `session` has them.
+pub(crate) fn connect_in(config: &Config, database: &str, session: Session) -> Result<Client> {
+    let mut client = log_in(config, database, &session.options(), false)?;
+    client.query(&session.statements())?;
+    Ok(client)
 }
 
 /// For BASE_BACKUP and START_REPLICATION.
 pub(crate) fn connect_for_replication(config: &Config) -> Result<Client> {
-    log_in(config, "", true).map_err(|error| match error.kind() {
+    log_in(config, "", REPLICATION, true).map_err(|error| match error.kind() {
         ErrorKind::Denied | ErrorKind::Unauthenticated => error.hint(format!(
             "the role needs REPLICATION (ALTER ROLE {:?} REPLICATION), and pg_hba.conf a line for the database \"replication\"",
             config.user
@@ -29,7 +35,7 @@ pub(crate) fn connect_for_replication(config: &Config) -> Result<Client> {
     })
 }
 
-fn log_in(config: &Config, database: &str, replication: bool) -> Result<Client> {
+fn log_in(config: &Config, database: &str, options: &str, replication: bool) -> Result<Client> {
     let server = config.address();
     let mut stream = net::connect(server.host(), server.port())?;
     let tls = config
@@ -48,12 +54,19 @@ fn log_in(config: &Config, database: &str, replication: bool) -> Result<Client> 
         user: &config.user,
         password: config.password.as_ref().map(|secret| secret.expose()),
         database,
+        options,
         replication,
         is_private: tls.is_some(),
     };
-    let mut client = Client::log_in(stream, &login).on(server)?;
-    if !replication {
-        client.query(NO_TIMEOUTS)?;
-    }
-    Ok(client)
+    Client::log_in(stream, &login)
+        .map_err(|failure| {
+            let is_pooler = failure.speaks_of("startup parameter");
+            match Error::from(failure) {
+                error if is_pooler => {
+                    error.hint("a connection pooler answers there: connect to the server itself")
+                }
+                error => error,
+            }
+        })
+        .on(server)
 }

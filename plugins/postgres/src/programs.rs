@@ -2,17 +2,21 @@
 
 use std::io::Read;
 
-use strongroom_plugin::command::{Command, Process};
-use strongroom_plugin::{Context, Error, ErrorKind, Result, TlsMode};
+use strongroom_plugin::command::{Command, Exit, Process};
+use strongroom_plugin::{Context, Error, ErrorKind, Result, TlsMode, log};
 
 use crate::config::Config;
 use crate::server::Version;
+use crate::wire::Session;
 
 /// Where Debian and its kin keep the system's authorities, for a libpq that cannot ask the system itself (before 16).
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// How many of a program's last lines are repeated.
 const LAST_LINES: usize = 4;
+
+/// How much of what a program says is told.
+const MAX_REMARKS: usize = 20;
 
 /// The programs of one version, for one server.
 pub(crate) struct Programs<'a> {
@@ -33,7 +37,7 @@ impl<'a> Programs<'a> {
         if let Some(mut output) = process.stdout() {
             output.read_to_string(&mut text).on(program)?;
         }
-        finish(program, process)?;
+        ended(program, &process.wait()?)?;
         let version = text.split_whitespace().find_map(|word| {
             let starts_with_digit = word.starts_with(|letter: char| letter.is_ascii_digit());
             starts_with_digit.then(|| Version::parse(word)).flatten()
@@ -80,6 +84,7 @@ impl<'a> Programs<'a> {
             )
             .env("PGPASSFILE", "/dev/null")
             .env("PGAPPNAME", "strongroom")
+            .env("PGOPTIONS", Session::Pinned.options())
             .env("PGCONNECT_TIMEOUT", "30")
             .env("PGGSSENCMODE", "disable")
             .env("PGSSLMODE", ssl_mode(config.tls()))
@@ -102,9 +107,40 @@ impl<'a> Programs<'a> {
     }
 }
 
-/// Waits for a program. Anything but exit code 0 is an error with its own last words.
-pub(crate) fn finish(program: &str, mut process: Process) -> Result<()> {
+/// Waits for a program. Anything but exit code 0 is an error with its own last words; what it says of a success is told.
+pub(crate) fn finish(program: &str, process: Process) -> Result<()> {
+    finish_telling(program, process, |_| true)
+}
+
+/// The same, where some of what it says may be known already.
+pub(crate) fn finish_telling(
+    program: &str,
+    mut process: Process,
+    is_news: impl Fn(&str) -> bool,
+) -> Result<()> {
     let exit = process.wait()?;
+    ended(program, &exit)?;
+    tell_remarks(program, &exit.stderr, is_news);
+    Ok(())
+}
+
+/// Tells what a program said beside its work.
+pub(crate) fn tell_remarks(program: &str, stderr: &str, is_news: impl Fn(&str) -> bool) {
+    let remarks = remarks(stderr);
+    let news: Vec<_> = remarks.iter().filter(|it| is_news(it)).collect();
+    for remark in news.iter().take(MAX_REMARKS) {
+        log::warn(match remark.starts_with(program) {
+            true => (*remark).clone(),
+            false => format!("{program}: {remark}"),
+        });
+    }
+    if let Some(more @ 1..) = news.len().checked_sub(MAX_REMARKS) {
+        log::warn(format!("{program}: and {more} warnings more"));
+    }
+}
+
+/// Anything but exit code 0 is an error with the program's own last words.
+pub(crate) fn ended(program: &str, exit: &Exit) -> Result<()> {
     if exit.code == 0 {
         return Ok(());
     }
@@ -116,6 +152,29 @@ pub(crate) fn finish(program: &str, mut process: Process) -> Result<()> {
             words => format!("{how}: {words}"),
         },
     ))
+}
+
+/// What a program says beside its work, each with what explains it on one line.
+fn remarks(stderr: &str) -> Vec<String> {
+    let explains = |line: &str| {
+        let words = ["detail:", "hint:", "DETAIL:", "HINT:", "CONTEXT:"];
+        let is_indented = line.starts_with(char::is_whitespace);
+        is_indented
+            || words
+                .iter()
+                .any(|it| line.split(' ').take(2).any(|word| word == *it))
+    };
+    let mut remarks: Vec<String> = Vec::new();
+    for line in stderr.lines().filter(|line| !line.trim().is_empty()) {
+        match remarks.last_mut() {
+            Some(last) if explains(line) => {
+                last.push_str("; ");
+                last.push_str(line.trim());
+            }
+            _ => remarks.push(line.trim().replacen(" warning: ", " ", 1)),
+        }
+    }
+    remarks
 }
 
 /// A database in a connection string, for programs that take it only so.
@@ -160,6 +219,20 @@ mod tests {
         check(
             "pg_dump: warning: x\npg_dump: error: query failed: gone\npg_dump: detail: Query was: SELECT 1\n",
             "pg_dump: error: query failed: gone; pg_dump: detail: Query was: SELECT 1",
+        );
+    }
+
+    #[test]
+    fn a_warning_keeps_what_explains_it() {
+        let check = |stderr: &str, expected: &[&str]| assert_eq!(remarks(stderr), expected);
+        check("\n", &[]);
+        check(
+            "pg_dump: warning: a\npg_dump: detail: b\npg_dump: hint: c\nWARNING:  d\nDETAIL:  e\npg_dump: warning: f\n",
+            &[
+                "pg_dump: a; pg_dump: detail: b; pg_dump: hint: c",
+                "WARNING:  d; DETAIL:  e",
+                "pg_dump: f",
+            ],
         );
     }
 

@@ -4,8 +4,9 @@ use std::io::Read;
 
 use strongroom_plugin::{Context, Error, ErrorKind, Finding, Result, progress};
 
+use super::machine::lack;
 use super::server::{LOBBY, Server};
-use crate::programs::{Programs, last_words};
+use crate::programs::{Programs, last_words, tell_remarks};
 
 const PROGRAM: &str = "pg_amcheck";
 
@@ -46,22 +47,45 @@ pub(super) fn check(server: &Server, programs: &Programs<'_>) -> Result<Finding>
     }
     let exit = process.wait()?;
     match exit.code {
-        0 => Ok(Finding::passed(
-            PROGRAM,
-            "all tables and B-tree indexes are sound",
-        )),
+        0 => {
+            tell_remarks(PROGRAM, &exit.stderr, |_| true);
+            let detail = "all tables and B-tree indexes are sound";
+            Ok(Finding::passed(PROGRAM, detail))
+        }
         // It tells of damage by its output and this code.
         2 if server.is_running() => match is_sorted_otherwise(server, programs)? {
             true => {
                 let detail = "this machine sorts text otherwise than the one of the backup, so its indexes cannot be compared here";
                 Ok(Finding::skipped(PROGRAM, detail))
             }
-            false => Ok(Finding::failed(PROGRAM, first_lines(&found))),
+            false => Ok(verdict(&found)),
         },
         _ => {
             let problem = format!("{PROGRAM} {}: {}", exit.manner(), last_words(&exit.stderr));
-            server.explain(Err(Error::new(ErrorKind::Failed, problem)))
+            server.explain(Err(Error::new(ErrorKind::Failed, &problem)))?;
+            // It did not get to the end, and so did not find anything.
+            Ok(Finding::skipped(PROGRAM, problem))
         }
+    }
+}
+
+/// What it found, but for what it could not look at because this machine lacks something, such as the library of a function in an index.
+fn verdict(found: &str) -> Finding {
+    let mut complaints: Vec<String> = Vec::new();
+    for line in found.lines() {
+        match complaints.last_mut() {
+            Some(last) if line.starts_with(char::is_whitespace) => {
+                last.push('\n');
+                last.push_str(line);
+            }
+            _ => complaints.push(line.to_owned()),
+        }
+    }
+    let (lacks, damage): (Vec<_>, Vec<_>) =
+        complaints.into_iter().partition(|it| lack(it).is_some());
+    match damage.is_empty() && !lacks.is_empty() {
+        true => Finding::skipped(PROGRAM, first_lines(&lacks.join("\n"))),
+        false => Finding::failed(PROGRAM, first_lines(&damage.join("\n"))),
     }
 }
 
@@ -72,7 +96,7 @@ fn is_sorted_otherwise(server: &Server, programs: &Programs<'_>) -> Result<bool>
     }
     let mut client = server.connect(LOBBY)?;
     let other = client.value(
-        "SELECT count(*) FROM pg_database WHERE datcollversion <> pg_database_collation_actual_version(oid)",
+        "SELECT count(*) FROM pg_database WHERE datallowconn AND datcollversion <> pg_database_collation_actual_version(oid)",
     )?;
     client.close();
     Ok(other != "0")
@@ -90,6 +114,21 @@ fn first_lines(found: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_that_cannot_be_read_here_is_not_damaged() {
+        let check = |found: &str, expected: Finding| {
+            assert_eq!(format!("{:?}", verdict(found)), format!("{expected:?}"))
+        };
+        let lack = "btree index \"shop.public.i\":\n    ERROR:  could not access file \"$libdir/x\": No such file or directory\n";
+        let damage =
+            "heap table \"shop.public.t\", block 3:\n    line pointer is beyond the page\n";
+        let told = "btree index \"shop.public.i\": ERROR:  could not access file \"$libdir/x\": No such file or directory";
+        check(lack, Finding::skipped(PROGRAM, told));
+        let told = "heap table \"shop.public.t\", block 3: line pointer is beyond the page";
+        check(&format!("{lack}{damage}"), Finding::failed(PROGRAM, told));
+        check("", Finding::failed(PROGRAM, ""));
+    }
 
     #[test]
     fn of_much_damage_the_first_is_told() {

@@ -8,7 +8,8 @@ use strongroom_plugin::{
     Context, Error, ErrorKind, Feed, Finding, Result, Verification, VerifyRequest, progress,
 };
 
-use super::machine::check_machine;
+use super::machine::{check_machine, lack};
+use super::needs::oldest;
 use super::server::{self, LOBBY, Login, SEGMENT_BYTES, Server};
 use super::{amcheck, assertions, counts};
 use crate::link::Client;
@@ -44,6 +45,16 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
     let server = Server::start(scratch, &login, SEGMENT_BYTES)?;
     let mut client = server.connect(LOBBY)?;
     let version = Version::of(&mut client)?;
+    let oldest = oldest(&feed.attributes())?;
+    if version.major < oldest {
+        let problem = format!(
+            "the backup is of PostgreSQL {oldest}, and this machine has {}",
+            version.full
+        );
+        return Err(Error::new(ErrorKind::Unsupported, problem).hint(format!(
+            "install PostgreSQL {oldest} or newer on this machine"
+        )));
+    }
     let programs = Programs::find_by("pg_restore", server.config(), &version)?;
     make_room(&mut client, &tablespaces, &folders)?;
     progress::step("roles");
@@ -59,7 +70,7 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
             let subject = format!("restore of {}", lost.database.name);
             Finding::failed(subject, format!("the backup lacks {}", lost.path))
         }));
-    let mut restored = Vec::new();
+    let (mut restored, mut skipped) = (Vec::new(), Vec::new());
     let work = restore::Work::new(server.config(), &programs, feed);
     for dumped in dumped {
         progress::check_cancelled()?;
@@ -70,14 +81,29 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
             // What pg_restore says of the dump, as long as the server is there to take it.
             Err(error) if error.kind() == ErrorKind::Failed && server.is_running() => {
                 check_machine(&error)?;
-                check_software(&error)?;
                 let subject = format!("restore of {name}");
-                verification.findings.push(Finding::failed(subject, error));
+                verification
+                    .findings
+                    .push(match excuse(&error, &version, oldest) {
+                        Some(why) => {
+                            skipped.push(name);
+                            Finding::skipped(subject, why)
+                        }
+                        None => Finding::failed(subject, error),
+                    });
             }
             Err(error) => return Err(error),
         }
     }
     client.close();
+    if !skipped.is_empty() {
+        let names = ("not restored here".to_owned(), skipped.join(", "));
+        verification.attributes.push(names);
+    }
+    if restored.is_empty() && !skipped.is_empty() {
+        // There is nothing to look at, and an empty server that is sound proves nothing.
+        return Ok(verification);
+    }
     if !restored.is_empty() {
         let detail = restored.join(", ");
         verification
@@ -92,7 +118,7 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
         )],
     });
     progress::step("assertions");
-    let asserted = assertions::check(&server, &request.assertions, &restored)?;
+    let asserted = assertions::check(&server, &request.assertions, &restored, &skipped)?;
     verification.findings.extend(asserted);
     verification
         .findings
@@ -114,19 +140,17 @@ fn make_room(client: &mut Client, tablespaces: &[String], folders: &[String]) ->
     Ok(())
 }
 
-/// A dump that needs what this machine has not is not to blame.
-fn check_software(error: &Error) -> Result<()> {
-    let lacks = |words: &str| error.message().contains(words);
-    let is_extension = lacks("extension control file")
-        || lacks("\" is not available")
-        || lacks("could not access file \"$libdir");
-    let hint = match (
-        is_extension,
-        lacks("invalid locale name") || lacks("invalid LC_"),
-    ) {
-        (true, _) => "install the extension on this machine, for the version of the scratch server",
-        (_, true) => "generate the locale on this machine",
-        _ => return Ok(()),
-    };
-    Err(error.clone().hint(hint))
+/// Why a dump that did not come back is not to blame for it; none where it is.
+fn excuse(error: &Error, version: &Version, oldest: u32) -> Option<String> {
+    if let Some(helps) = lack(error.message()) {
+        return Some(format!("{error}: {helps}"));
+    }
+    // What one version wrote another may refuse.
+    let is_refused = error.message().contains("could not execute query");
+    (is_refused && version.major != oldest).then(|| {
+        format!(
+            "PostgreSQL {} does not take what is of {oldest}, of which this machine needs the programs: {error}",
+            version.full
+        )
+    })
 }

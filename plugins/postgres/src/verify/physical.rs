@@ -9,7 +9,7 @@ use strongroom_plugin::{
     progress,
 };
 
-use super::machine::check_machine;
+use super::machine::{check_machine, lack};
 use super::server::{self, DATA, LOBBY, Login, Server};
 use super::{amcheck, assertions};
 use crate::physical::notes::Notes;
@@ -42,6 +42,7 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
     let server = match Server::start(scratch, &login, notes.segment_bytes) {
         Err(error) if error.kind() == ErrorKind::Failed => {
             check_machine(&error)?;
+            check_lack(&error)?;
             verification.findings.push(Finding::failed("start", error));
             return Ok(verification);
         }
@@ -59,7 +60,7 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
         .attributes
         .push(("scratch server".into(), scratch_server));
     progress::step("assertions");
-    let asserted = assertions::check(&server, &request.assertions, &databases)?;
+    let asserted = assertions::check(&server, &request.assertions, &databases, &[])?;
     verification.findings.extend(asserted);
     let programs = Programs::unchecked(server.config(), version);
     verification
@@ -99,7 +100,16 @@ fn recover(request: &VerifyRequest, login: &Login, segment_bytes: u64) -> Result
             .hint("a cluster takes programs of its own major version"));
     }
     check_machine(&error)?;
+    check_lack(&error)?;
     Ok(Finding::failed(subject, error))
+}
+
+/// Fails with `error` where the cluster needs what this machine lacks.
+fn check_lack(error: &Error) -> Result<()> {
+    match lack(error.message()) {
+        Some(helps) => Err(error.clone().hint(helps)),
+        None => Ok(()),
+    }
 }
 
 /// Where the recovery ended, if there was a log to replay beside the cluster's files: a log that is damaged ends early, and no server minds.
@@ -140,6 +150,11 @@ fn checksums(data: &str) -> Result<Finding> {
         0 => Finding::passed(program, "every page has the right checksum"),
         _ if exit.stderr.contains("checksums are not enabled") => {
             Finding::skipped(program, "the cluster has no page checksums")
+        }
+        // It ended before it had looked: killed, or not of this version.
+        ..0 | 126.. => Finding::skipped(program, exit.manner()),
+        _ if exit.stderr.contains("not compatible with this version") => {
+            Finding::skipped(program, last_words(&exit.stderr))
         }
         _ => Finding::failed(program, last_words(&exit.stderr)),
     })

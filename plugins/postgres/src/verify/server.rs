@@ -13,6 +13,7 @@ use strongroom_plugin::{Context, Error, ErrorKind, Result, Scratch, progress};
 use crate::config::Config;
 use crate::link::{self, Client};
 use crate::programs::{finish, last_words};
+use crate::wire::Session;
 
 /// Where the cluster is.
 pub(super) const DATA: &str = "data";
@@ -168,6 +169,12 @@ impl Server {
     /// A connection to one of its databases.
     pub(super) fn connect(&self, database: &str) -> Result<Client> {
         self.explain(link::connect(&self.config, database))
+    }
+
+    /// The same with the names and settings of that database, for questions that the operator wrote.
+    pub(super) fn connect_as_it_is(&self, database: &str) -> Result<Client> {
+        let client = link::connect_in(&self.config, database, Session::OfTheDatabase);
+        self.explain(client)
     }
 
     /// Where the server ended, that is the reason for whatever went wrong.

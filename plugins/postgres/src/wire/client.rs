@@ -29,6 +29,8 @@ pub(crate) struct Login<'a> {
     pub(crate) user: &'a str,
     pub(crate) password: Option<&'a str>,
     pub(crate) database: &'a str,
+    /// Settings, as `postgres -c` takes them.
+    pub(crate) options: &'a str,
     /// For BASE_BACKUP and START_REPLICATION; takes no SQL then.
     pub(crate) replication: bool,
     /// Whether nobody can listen.
@@ -95,11 +97,10 @@ impl<S: Read + Write> Client<S> {
             ("database", login.database),
             ("client_encoding", "UTF8"),
             ("application_name", "strongroom"),
+            ("options", login.options),
         ];
         if login.replication {
             parameters.push(("replication", "true"));
-            // A backup waits for its destination, and that may take longer than a standby's.
-            parameters.push(("options", "-c wal_sender_timeout=0"));
         }
         frontend::startup_message(parameters, &mut client.outgoing)?;
         client.flush()?;

@@ -94,6 +94,11 @@ impl Failure {
     pub(crate) fn is(&self, sqlstate: &str) -> bool {
         matches!(self, Self::Server(error) if error.sqlstate == sqlstate)
     }
+
+    /// Whether whoever refused said these words.
+    pub(crate) fn speaks_of(&self, words: &str) -> bool {
+        matches!(self, Self::Server(error) if error.message.contains(words))
+    }
 }
 
 impl From<Failure> for Error {
