@@ -28,7 +28,7 @@ pub(crate) fn needs(backup: &Attributes, scratch: &Scratch) -> Result<Needs> {
     });
     Ok(Needs {
         folders: folders.collect(),
-        user: Some("postgres".into()),
+        // As nobody: what is restored may run whatever its owners wrote, and whoever is `postgres` on a machine has all of the server there.
         ..Needs::of(scratch).server(scratch).programs(programs)
     })
 }
