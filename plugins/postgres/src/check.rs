@@ -2,15 +2,13 @@
 
 use strongroom_plugin::{Attributes, Error, ErrorKind, Result, log};
 
-use crate::choose::choose;
+use crate::choose::{Chosen, choose};
 use crate::config::{Config, Method};
 use crate::link;
-use crate::physical::slot::Slot;
+use crate::logical::gaps::Gaps;
+use crate::physical::slot::{Slot, Stray, is_much};
 use crate::programs::Programs;
-use crate::server::{Database, Version, is_true, size_text};
-
-/// From here on a slot's log deserves a word: many servers have little more room than that.
-const MUCH_LOG_BYTES: u64 = 1 << 30;
+use crate::server::{Database, Listed, Version, is_true, size_text};
 
 /// What the server says, in the order that a person asks.
 pub(crate) fn check(config: &Config) -> Result<Attributes> {
@@ -29,11 +27,11 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
         false => config.user.clone(),
     };
     told.tell("role", role);
-    let databases = Database::list(&mut client)?;
     match config.method {
         Method::Logical => {
             told.tell("method", "logical");
-            let chosen = choose(databases, &config.databases, &config.exclude)?;
+            let listed = Listed::all(&mut client)?;
+            let chosen = choose(listed, &config.databases, &config.exclude)?;
             let programs = Programs::find(config, &version)?;
             told.tell("pg_dump", &programs.version().full);
             let sees = is_true(
@@ -48,16 +46,54 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
                     "not included: the role may not read them"
                 },
             );
-            told.databases(&chosen);
+            logical(config, &chosen, &mut told);
         }
         Method::Physical => {
             told.tell("method", "physical");
-            told.databases(&databases);
+            told.databases(&Database::list(&mut client)?);
             physical(config, &mut client, &mut told)?;
         }
     }
+    for stray in Stray::all(&mut client, config)? {
+        stray.warn();
+        told.tell(format!("slot {}", stray.name), stray.describe());
+    }
     client.close();
     Ok(told.0)
+}
+
+/// What a backup would lack, and what would stop it.
+fn logical(config: &Config, chosen: &Chosen, told: &mut Told) {
+    told.databases(&chosen.databases);
+    for (name, why) in &chosen.unreachable {
+        log::warn(format!("database {name} would be missing: {why}"));
+        told.tell(format!("database {name}"), "cannot be dumped");
+    }
+    for (name, why) in &chosen.left_out {
+        log::warn(format!("database {name} is left out: {why}"));
+    }
+    for database in &chosen.databases {
+        let name = &database.name;
+        let gaps = match Gaps::of(config, name) {
+            Ok(gaps) => gaps,
+            Err(error) => {
+                log::warn(format!("database {name} cannot be looked into: {error}"));
+                continue;
+            }
+        };
+        for obstacle in &gaps.obstacles {
+            log::warn(format!("the dump of {name} would fail: {obstacle}"));
+        }
+        for (subject, reason) in &gaps.missing {
+            log::warn(format!("{subject} of {name} would be missing: {reason}"));
+        }
+        for warning in &gaps.warnings {
+            log::warn(format!("not in the dump of {name}: {warning}"));
+        }
+        if !gaps.left_out.is_empty() {
+            told.tell(format!("not in {name}"), gaps.left_out.join("; "));
+        }
+    }
 }
 
 fn physical(config: &Config, client: &mut link::Client, told: &mut Told) -> Result<()> {
@@ -79,7 +115,8 @@ fn physical(config: &Config, client: &mut link::Client, told: &mut Told) -> Resu
     // Whether the role may, only a login can tell: pg_hba.conf has its own lines for it.
     link::connect_for_replication(config)?.close();
     told.tell("replication", "allowed");
-    if is_true(client, "SELECT pg_is_in_recovery()")? {
+    let is_standby = is_true(client, "SELECT pg_is_in_recovery()")?;
+    if is_standby {
         told.tell("standby", "yes: every backup will be a full one");
     } else if !is_true(
         client,
@@ -98,6 +135,13 @@ fn physical(config: &Config, client: &mut link::Client, told: &mut Told) -> Resu
         return Ok(());
     }
     match Slot::find(client, &config.slot)? {
+        None if is_standby => told.tell("slot", "none: a standby's backups need none"),
+        Some(slot) if is_standby => {
+            let (name, size) = (&config.slot, size_text(slot.retained_bytes));
+            log::warn(format!(
+                "slot {name} keeps {size} of log for nothing, as a standby's backups are full ones: SELECT pg_drop_replication_slot('{name}')"
+            ));
+        }
         None => told.tell("slot", format!("{}: made by the first backup", config.slot)),
         Some(slot) if slot.is_lost => {
             log::warn(format!(
@@ -108,7 +152,7 @@ fn physical(config: &Config, client: &mut link::Client, told: &mut Told) -> Resu
         }
         Some(slot) => {
             let size = size_text(slot.retained_bytes);
-            if slot.retained_bytes >= MUCH_LOG_BYTES {
+            if is_much(slot.retained_bytes) {
                 log::warn(format!(
                     "the server keeps {size} of log for slot {}: back up more often, or drop the slot if nobody does any more",
                     config.slot

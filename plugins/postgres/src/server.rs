@@ -62,22 +62,89 @@ impl Version {
     }
 }
 
+/// A database of the server, and whether it can be backed up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) database: Database,
+    pub(crate) state: State,
+}
+
+/// Whether a database can be dumped by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Open,
+    /// Others are made like it.
+    Template,
+    /// One of those that every cluster has.
+    OwnTemplate,
+    /// Takes no connections, of nobody.
+    Closed,
+    /// Takes none of this role.
+    Refused,
+    /// What an interrupted DROP DATABASE left.
+    HalfDropped,
+}
+
+impl State {
+    /// Why it cannot be dumped, and what to do about it; none where it can.
+    pub(crate) fn obstacle(self) -> Option<&'static str> {
+        match self {
+            Self::Open => None,
+            Self::Template | Self::OwnTemplate => Some(
+                "it is a template, and those are not backed up (ALTER DATABASE … IS_TEMPLATE false makes it a database like others)",
+            ),
+            Self::Closed => Some(
+                "it takes no connections (ALTER DATABASE … ALLOW_CONNECTIONS true opens it, exclude leaves it out)",
+            ),
+            Self::Refused => Some(
+                "the role may not connect to it (GRANT CONNECT ON DATABASE … lets it in, exclude leaves it out)",
+            ),
+            Self::HalfDropped => {
+                Some("a DROP DATABASE of it was interrupted (DROP DATABASE again removes it)")
+            }
+        }
+    }
+}
+
 impl Database {
     /// All that can be connected to, but for templates, by name.
     pub(crate) fn list<S: Read + Write>(client: &mut Client<S>) -> Result<Vec<Self>> {
+        let listed = Listed::all(client)?.into_iter();
+        let takes_connections = |it: &Listed| matches!(it.state, State::Open | State::Refused);
+        Ok(listed
+            .filter(takes_connections)
+            .map(|it| it.database)
+            .collect())
+    }
+}
+
+impl Listed {
+    /// All of them, by name.
+    pub(crate) fn all<S: Read + Write>(client: &mut Client<S>) -> Result<Vec<Self>> {
         let rows = client.query(
-            "SELECT datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, \
-             CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) END \
-             FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+            "SELECT CASE WHEN datconnlimit = -2 THEN 'half-dropped' \
+             WHEN datname IN ('template0', 'template1') THEN 'own template' WHEN datistemplate THEN 'template' \
+             WHEN NOT datallowconn THEN 'closed' WHEN NOT has_database_privilege(oid, 'CONNECT') THEN 'refused' END, \
+             datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, \
+             CASE WHEN has_database_privilege(oid, 'CONNECT') AND datconnlimit <> -2 THEN pg_database_size(oid) END \
+             FROM pg_database ORDER BY datname",
         )?;
         rows.into_iter().map(Self::from_row).collect()
     }
 
     fn from_row(row: Row) -> Result<Self> {
         let mut columns = row.into_iter();
+        let state = match columns.next().flatten().as_deref() {
+            None => State::Open,
+            Some("template") => State::Template,
+            Some("own template") => State::OwnTemplate,
+            Some("closed") => State::Closed,
+            Some("refused") => State::Refused,
+            Some(_) => State::HalfDropped,
+        };
         let mut text = || columns.next().flatten();
         let database = (|| {
-            Some(Self {
+            Some(Database {
                 name: text()?,
                 owner: text()?,
                 encoding: text()?,
@@ -86,7 +153,8 @@ impl Database {
                 size: text().and_then(|size| size.parse().ok()),
             })
         })();
-        database.ok_or_else(|| {
+        let listed = database.map(|database| Self { database, state });
+        listed.ok_or_else(|| {
             Error::new(
                 ErrorKind::Failed,
                 "the server's list of databases is not understood",

@@ -2,6 +2,7 @@
 //! `rows.json` for how many rows each table had.
 
 pub(crate) mod backup;
+pub(crate) mod gaps;
 pub(crate) mod globals;
 pub(crate) mod restore;
 pub(crate) mod rows;

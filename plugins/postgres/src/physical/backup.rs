@@ -10,7 +10,7 @@ use super::archive::Unpacker;
 use super::base::{BaseBackup, Part};
 use super::log::{LogStream, Range};
 use super::notes::Notes;
-use super::slot::Slot;
+use super::slot::{self, Slot};
 use super::{DATA, DIRECTORIES, segment_path};
 use crate::config::Config;
 use crate::link::{self, Client};
@@ -42,6 +42,7 @@ pub(crate) fn backup(config: &Config, kind: BackupKind, sink: &Sink) -> Result<O
     progress::step("looking at the server");
     let mut sql = link::connect(config, &config.database)?;
     let cluster = Cluster::look(config, &mut sql)?;
+    slot::tell_strays(&mut sql, config)?;
     let mut why = None;
     if kind == BackupKind::Incremental
         && let Some(parent) = sink.parent()
@@ -223,7 +224,8 @@ fn carry(parent: &Notes, sink: &Sink) -> Result<()> {
 }
 
 fn full(config: &Config, sql: &mut Client, cluster: &Cluster, sink: &Sink) -> Result<Outcome> {
-    if !config.slot.is_empty() {
+    // A standby's backups are always full ones, and need no log of the time before.
+    if !config.slot.is_empty() && !cluster.is_standby {
         Slot::ensure(sql, &config.slot)?;
     }
     progress::step("waiting for a checkpoint");

@@ -3,9 +3,14 @@
 use std::io::{Read, Write};
 
 use postgres_protocol::escape::escape_literal;
-use strongroom_plugin::{Error, ErrorKind, Result};
+use strongroom_plugin::{Error, ErrorKind, Result, log};
 
+use crate::config::{Config, Method};
+use crate::server::size_text;
 use crate::wire::{Client, Lsn};
+
+/// From here on a slot's log deserves a word: many servers have little more room than that.
+const MUCH_LOG_BYTES: u64 = 1 << 30;
 
 /// A slot as the server has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,4 +85,69 @@ impl Slot {
         ))?;
         Ok(())
     }
+}
+
+/// A slot whose name begins as ours do, and that this source does not use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stray {
+    pub(crate) name: String,
+    pub(crate) retained_bytes: u64,
+}
+
+impl Stray {
+    /// Those of the server, if nobody reads from them now. Another source may have one; which, only people know.
+    pub(crate) fn all<S: Read + Write>(
+        client: &mut Client<S>,
+        config: &Config,
+    ) -> Result<Vec<Self>> {
+        let own = match config.method {
+            Method::Physical => config.slot.as_str(),
+            Method::Logical => "",
+        };
+        let rows = client.query(&format!(
+            "SELECT slot_name, pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::bigint \
+             FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active AND NOT temporary \
+             AND slot_name LIKE 'strongroom%' AND slot_name <> {} ORDER BY 1",
+            escape_literal(own)
+        ))?;
+        let stray = |row: Vec<Option<String>>| {
+            let mut columns = row.into_iter();
+            Some(Self {
+                name: columns.next()??,
+                retained_bytes: columns.next()?.and_then(|it| it.parse().ok()).unwrap_or(0),
+            })
+        };
+        Ok(rows.into_iter().filter_map(stray).collect())
+    }
+
+    /// What it does, and how to be rid of it.
+    pub(crate) fn describe(&self) -> String {
+        format!(
+            "keeps {} of log, and not for this source: if no other source has it, SELECT pg_drop_replication_slot('{}')",
+            size_text(self.retained_bytes),
+            self.name
+        )
+    }
+
+    /// Warns where it keeps much.
+    pub(crate) fn warn(&self) {
+        if is_much(self.retained_bytes) {
+            log::warn(format!(
+                "replication slot {} {}",
+                self.name,
+                self.describe()
+            ));
+        }
+    }
+}
+
+/// Warns of those that keep much log.
+pub(crate) fn tell_strays<S: Read + Write>(client: &mut Client<S>, config: &Config) -> Result<()> {
+    Stray::all(client, config)?.iter().for_each(Stray::warn);
+    Ok(())
+}
+
+/// Whether the server keeps so much log for a slot that it deserves a word.
+pub(crate) fn is_much(bytes: u64) -> bool {
+    bytes >= MUCH_LOG_BYTES
 }
