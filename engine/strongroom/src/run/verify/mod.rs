@@ -117,9 +117,12 @@ fn prove(
     if let Err(error) = removed {
         progress.warn(format!("the next verification will tidy up: {error}"));
     }
+    let has = |verdict| verification.findings.iter().any(|it| it.verdict == verdict);
     proof.result = match verification.is_proof() {
         true => Worth::Proven,
-        false => Worth::Failed,
+        false if has(Verdict::Failed) => Worth::Failed,
+        // All was skipped: that this machine lacks something is no fault of the backup's.
+        false => Worth::Unknown,
     };
     proof.findings = verification.findings;
     proof.attributes = verification.attributes;
