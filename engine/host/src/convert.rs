@@ -17,12 +17,20 @@ use crate::ground::Needs;
 /// Longest text from a guest that is shown to people.
 const MAX_TEXT: usize = 4096;
 
-/// Text from a guest, made harmless for a terminal or a log: no control characters, and not endless.
+/// Text from a guest, made harmless for a terminal or a log: no control characters, none that turn the direction of what follows, and not endless.
 pub(crate) fn tidy(text: &str) -> String {
     let mut tidied: String = text
         .trim()
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| match c {
+            _ if c.is_control() => ' ',
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            _ => c,
+        })
         .take(MAX_TEXT + 1)
         .collect();
     if let Some((end, _)) = tidied.char_indices().nth(MAX_TEXT) {
@@ -243,6 +251,7 @@ mod tests {
     #[test]
     fn text_from_a_guest_cannot_steer_a_terminal() {
         assert_eq!(tidy(" red \u{1b}[31m\nalert\t\n"), "red  [31m alert");
+        assert_eq!(tidy("\u{202e}gpj.exe\u{2066}"), "\u{fffd}gpj.exe\u{fffd}");
         assert_eq!(
             tidy(&"é".repeat(MAX_TEXT + 9)).chars().count(),
             MAX_TEXT + 1

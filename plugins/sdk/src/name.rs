@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-/// `name` as the name of a file that every system can hold: what cannot stand in one everywhere becomes `%` and two hexadecimal digits for each
-/// byte, and so does a dot in front.
+/// `name` as the name of a file that every system can hold and every list can show: what cannot stand in one everywhere, or turns the direction of what
+/// follows, becomes `%` and two hexadecimal digits for each byte, and so does a dot in front.
 pub fn file_name(name: &str) -> String {
     let mut file = String::with_capacity(name.len());
     for (at, letter) in name.char_indices() {
-        let is_awkward = letter.is_control() || "/\\%:*?\"<>|".contains(letter);
+        let turns = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let is_awkward = letter.is_control() || turns || "/\\%:*?\"<>|".contains(letter);
         if is_awkward || (at == 0 && letter == '.') {
             escape(letter, &mut file);
         } else {
@@ -46,6 +47,7 @@ mod tests {
         check("a/b\\c%d", "a%2Fb%5Cc%25d");
         check("..", "%2E.");
         check("a\nb", "a%0Ab");
+        check("\u{202e}a", "%E2%80%AEa");
         check("\u{1F418}", "\u{1F418}");
     }
 
