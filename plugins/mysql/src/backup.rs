@@ -12,11 +12,12 @@ use crate::check::Look;
 use crate::client::connect;
 use crate::config::Config;
 use crate::dump::dump;
-use crate::name::{USERS_FILE, dump_file};
+use crate::floats;
+use crate::name::{USERS_FILE, dump_file, shown};
 use crate::programs::{self, DumpOrder};
 use crate::rows::{Rows, Still};
 use crate::selection::Selection;
-use crate::series::{Dump, Log, Series};
+use crate::series::{Dump, Lacks, Log, Series};
 use crate::server::{self, Database};
 use crate::users;
 
@@ -56,7 +57,7 @@ impl Backup<'_> {
         let mut series = Series::default();
         self.look.require_named(&series)?;
         for database in self.look.databases.clone() {
-            series.dumps.push(self.dump(&database)?);
+            series.dumps.extend(self.dump(&database)?);
         }
         series.log = self.anchor(&series)?;
         self.users()?;
@@ -132,9 +133,10 @@ impl Backup<'_> {
         self.look.require_named(&series)?;
         for database in self.look.databases.clone() {
             let kept = parent.series.dump_of(&database.name).cloned();
-            series.dumps.push(match kept {
+            series.dumps.extend(match kept {
                 Some((file, dump)) if dump.position.is_some() && self.carry(&file)? => {
-                    (file, Dump { gone: None, ..dump })
+                    self.tell(&dump.lacks);
+                    Some((file, Dump { gone: None, ..dump }))
                 }
                 _ => self.dump(&database)?,
             });
@@ -169,13 +171,24 @@ impl Backup<'_> {
         Ok(())
     }
 
-    fn dump(&mut self, database: &Database) -> Result<(String, Dump)> {
+    /// Dumps a database. None where that cannot be, which is said.
+    fn dump(&mut self, database: &Database) -> Result<Option<(String, Dump)>> {
         progress::check_cancelled()?;
-        progress::step(format!("database {}", database.name));
+        let name = shown(&database.name);
+        progress::step(format!("database {name}"));
+        let mut contents = self
+            .look
+            .contents(database)
+            .on(format!("database {name}"))?;
+        if let Some(why) = &contents.refused {
+            self.sink.missing(format!("database {name}"), why);
+            return Ok(None);
+        }
         let order = DumpOrder {
             database: &database.name,
             with_position: self.look.log.is_ok(),
             with_history: self.look.with_history.contains(&database.name),
+            contents: &contents,
             program: self.look.dump_program,
         };
         let command = programs::dump(self.config, &order);
@@ -183,18 +196,39 @@ impl Backup<'_> {
         let session = &mut self.look.session;
         let made = dump(
             self.sink,
-            &database.name,
+            (self.config.server, &database.name, &contents),
             command,
             order.with_position,
             || server::clock(session),
         )?;
         let mut dump = Dump::new(database, made.stood, made.position.as_ref());
         dump.history_of = order.with_history.then(|| self.look.version.to_string());
+        dump.lacks = std::mem::take(&mut contents.lacks);
+        dump.lacks.warnings.extend(made.warnings);
+        let rounded = floats::rounded(&mut self.look.session, &database.name)?;
+        dump.lacks.warnings.extend(rounded);
         if self.config.count_rows {
-            progress::step(format!("rows of {}", database.name));
+            progress::step(format!("rows of {name}"));
             dump.rows = Some(count(still, &dump)?);
         }
-        Ok((dump_file(&database.name), dump))
+        if let Some(why) = contents.no_log {
+            dump.position = None;
+            log::warn(format!(
+                "database {name} is dumped by every backup, and not brought up to a moment by the log: {why}"
+            ));
+        }
+        self.tell(&dump.lacks);
+        Ok(Some((dump_file(&database.name), dump)))
+    }
+
+    /// Says what a dump lacks.
+    fn tell(&self, lacks: &Lacks) {
+        for (subject, why) in &lacks.missing {
+            self.sink.missing(subject, why);
+        }
+        for warning in &lacks.warnings {
+            log::warn(warning.clone());
+        }
     }
 
     /// A transaction to count rows in, or why there is none.
@@ -267,14 +301,17 @@ impl Backup<'_> {
         }
         progress::step("accounts");
         let text = users::collect(&mut self.look.session, self.look.version).on("accounts")?;
-        let Some(text) = text else {
+        let Some(collected) = text else {
             log::warn(
                 "accounts are not in the backup: the user may not read them (SELECT on mysql.*)",
             );
             return Ok(());
         };
+        for (account, why) in &collected.left_out {
+            self.sink.missing(account, why);
+        }
         let mut writer = self.sink.write(&Entry::at(USERS_FILE))?;
-        writer.write_all(text.as_bytes())?;
+        writer.write_all(collected.text.as_bytes())?;
         writer.finish()?;
         Ok(())
     }

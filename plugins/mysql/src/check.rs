@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use strongroom_plugin::{Attributes, Error, ErrorKind, Result, log};
 
 use crate::binlog::Position;
-use crate::client::{Session, connect};
+use crate::client::{ROWS_BEFORE, Session, connect};
 use crate::config::{Config, Kind};
+use crate::contents::{Contents, Looking};
 use crate::grants::Grants;
+use crate::name::shown;
 use crate::programs;
 use crate::series::Series;
 use crate::server::{self, Database};
@@ -35,6 +37,7 @@ pub(crate) struct Look {
     pub(crate) log: Result<server::Log, String>,
     /// Databases that are dumped with the history of their tables.
     pub(crate) with_history: BTreeSet<String>,
+    grants: Grants,
     /// What the dumps will lack.
     lacking: Vec<String>,
 }
@@ -46,6 +49,7 @@ impl Look {
         let version = server::version(&mut session, config)?;
         let dump_program = programs::version(version.kind.dump_program(), version.kind)?;
         programs::check_dump_program(dump_program, version)?;
+        check_whole_answers(&mut session, version.kind)?;
         let (databases, missing) = server::databases(&mut session, config)?;
         let grants = Grants::of(&mut session)?;
         let log = usable_log(&mut session, version, &grants)?;
@@ -63,8 +67,20 @@ impl Look {
             dump_program,
             log,
             with_history,
+            grants,
             lacking,
         })
+    }
+
+    /// What a dump of this database will hold.
+    pub(crate) fn contents(&mut self, database: &Database) -> Result<Contents> {
+        let mut looking = Looking {
+            session: &mut self.session,
+            kind: self.version.kind,
+            grants: &self.grants,
+            database,
+        };
+        looking.contents()
     }
 
     /// Fails where the configuration names a database that is not there, and not among those that are known `otherwise`.
@@ -118,8 +134,12 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
     if !tables.is_empty() {
         attributes.push(("tables without transactions".into(), shortened(&tables)));
     }
-    if !look.lacking.is_empty() {
-        attributes.push(("not in the backup".into(), look.lacking.join("; ")));
+    let (lacking, dumped_anew) = foretell(&mut look)?;
+    if !lacking.is_empty() {
+        attributes.push(("not in the backup".into(), lacking.join("; ")));
+    }
+    if !dumped_anew.is_empty() {
+        attributes.push(("dumped by every backup".into(), dumped_anew.join("; ")));
     }
     match &look.log {
         Ok(log) => {
@@ -132,6 +152,53 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
         Err(why) => attributes.push(("incremental".into(), format!("no: {why}"))),
     }
     Ok(attributes)
+}
+
+/// What backups will lack, and which databases the log cannot be replayed for.
+fn foretell(look: &mut Look) -> Result<(Vec<String>, Vec<String>)> {
+    let mut lacking = look.lacking.clone();
+    let mut anew = Vec::new();
+    for database in look.databases.clone() {
+        let name = shown(&database.name);
+        let contents = look.contents(&database)?;
+        let whole = contents
+            .refused
+            .map(|why| (format!("database {name}"), why));
+        for (subject, why) in whole.into_iter().chain(contents.lacks.missing) {
+            log::warn(format!("not in the backup: {subject}: {why}"));
+            lacking.push(format!("{subject} ({why})"));
+        }
+        anew.extend(contents.no_log.map(|why| format!("{name} ({why})")));
+    }
+    Ok((lacking, anew))
+}
+
+/// Refuses a server that cuts answers off: the dump program takes what it gets for all rows of a table, and for those of now.
+fn check_whole_answers(session: &mut Session, kind: Kind) -> Result<()> {
+    let refuse = |what: &str, hint: &str| {
+        let problem =
+            format!("the server gives this user's sessions {what}, so that dumps would lack rows");
+        Err(Error::new(ErrorKind::Unsupported, problem).hint(hint))
+    };
+    let row = session.query_row(&format!(
+        "SELECT CAST({ROWS_BEFORE} AS CHAR) AS rows_before"
+    ))?;
+    let rows = row.as_ref().and_then(|row| row.get("rows_before"));
+    if let Some(rows) = rows.filter(|rows| rows.parse().is_ok_and(|rows: u64| rows < u64::MAX)) {
+        let hint = "SET GLOBAL sql_select_limit = 18446744073709551615, and look whether init_connect sets it";
+        return refuse(&format!("a sql_select_limit of {rows}"), hint);
+    }
+    if kind == Kind::Mysql {
+        return Ok(());
+    }
+    let row = session.query_row("SHOW VARIABLES LIKE 'system_versioning_asof'")?;
+    match row.as_ref().and_then(|row| row.get("Value")) {
+        None | Some("" | "DEFAULT") => Ok(()),
+        Some(moment) => refuse(
+            &format!("tables as of {moment} (system_versioning_asof)"),
+            "SET GLOBAL system_versioning_asof = DEFAULT, and look whether init_connect sets it",
+        ),
+    }
 }
 
 /// What the server hides from this user, so that the dump program passes over it without a word.
@@ -151,6 +218,9 @@ fn unseen(grants: &Grants, kind: Kind, databases: &[Database]) -> Vec<String> {
         );
         (!names.is_empty()).then_some(told)
     };
+    let events = without("events", "the user lacks the privilege EVENT", &|name| {
+        grants.on("EVENT", name)
+    });
     let triggers = without(
         "triggers",
         "the user lacks the privilege TRIGGER",
@@ -161,7 +231,7 @@ fn unseen(grants: &Grants, kind: Kind, databases: &[Database]) -> Vec<String> {
         Kind::Mariadb => "the user lacks the privilege SELECT on mysql.proc",
     };
     let routines = without("routines", privilege, &sees_routines);
-    triggers.into_iter().chain(routines).collect()
+    triggers.into_iter().chain(routines).chain(events).collect()
 }
 
 /// Which databases are dumped with the history of their tables, and of which it is left out, as dump programs do by themselves.

@@ -7,7 +7,9 @@ use strongroom_plugin::stream::{Input, splice};
 use strongroom_plugin::{Context, Entry, Error, ErrorKind, Result, Sink};
 
 use crate::binlog::Position;
-use crate::name::dump_file;
+use crate::config::Kind;
+use crate::contents::Contents;
+use crate::name::{dump_file, shown};
 
 /// The position stands before the first table, which is in the first few hundred bytes.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -17,12 +19,15 @@ pub(crate) struct Made {
     pub(crate) position: Option<Position>,
     /// What `clock` said when the dump stood: nothing in it is of later.
     pub(crate) stood: u64,
+    /// What the program said though it was content.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Runs `command`, which dumps `database`, and makes a file of what it prints. Where it was asked to note its position, it must.
+/// Runs `command`, which dumps `database`, and makes a file of what it prints and of what it could not. Where it was asked to note its position,
+/// it must.
 pub(crate) fn dump(
     sink: &Sink,
-    database: &str,
+    (kind, database, contents): (Kind, &str, &Contents),
     command: Command,
     with_position: bool,
     clock: impl FnOnce() -> Result<u64>,
@@ -40,14 +45,28 @@ pub(crate) fn dump(
     if let Some(stdout) = &mut stdout {
         splice(stdout, &mut writer.body()?)?;
     }
+    let exit = process.wait()?;
     // Whatever it printed: it is a dump only if the program says that it is done.
-    process.success().on(format!("database {database}"))?;
+    let program = kind.dump_program();
+    exit.success_or(|how| Error::new(ErrorKind::Failed, format!("{program} {how}")))
+        .on(format!("database {}", shown(database)))?;
+    writer.write_all(contents.views.as_bytes())?;
     writer.finish()?;
+    let said = exit
+        .stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let said = said.map(|line| format!("{program} says of database {}: {line}", shown(database)));
     if with_position && position.is_none() {
         let problem = format!("the dump of {database} does not say where in the log it stands");
         return Err(Error::new(ErrorKind::Failed, problem));
     }
-    Ok(Made { position, stood })
+    Ok(Made {
+        position,
+        stood,
+        warnings: said.collect(),
+    })
 }
 
 /// Copies the begin of a dump, until it was seen where that stands.

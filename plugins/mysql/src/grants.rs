@@ -10,7 +10,11 @@ use crate::client::Session;
 const ALL: [&str; 2] = ["ALL PRIVILEGES", "ALL"];
 
 /// The rights of a user.
-pub(crate) struct Grants(Vec<Grant>);
+pub(crate) struct Grants {
+    grants: Vec<Grant>,
+    /// Whether parts of them are taken away again, as MySQL can.
+    is_partly_revoked: bool,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 struct Grant {
@@ -30,8 +34,19 @@ impl Grants {
     /// Those of the user who is logged in.
     pub(crate) fn of(session: &mut Session) -> Result<Self> {
         let rows = session.query("SHOW GRANTS")?;
-        let grants = rows.iter().filter_map(|row| parse(row.at(0)?));
-        Ok(Self(grants.collect()))
+        Ok(Self::parse(rows.iter().filter_map(|row| row.at(0))))
+    }
+
+    fn parse<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Self {
+        Self {
+            grants: lines.clone().filter_map(parse).collect(),
+            is_partly_revoked: lines.clone().any(|line| line.starts_with("REVOKE ")),
+        }
+    }
+
+    /// Whether the user surely may read every table of a database. Where not, the tables have to be asked one by one.
+    pub(crate) fn reads_all_of(&self, database: &str) -> bool {
+        !self.is_partly_revoked && self.on("SELECT", database)
     }
 
     /// Whether the user has this privilege on everything.
@@ -55,7 +70,7 @@ impl Grants {
     }
 
     fn any(&self, privilege: &str, is_meant: impl Fn(&Scope) -> bool) -> bool {
-        let mut grants = self.0.iter();
+        let mut grants = self.grants.iter();
         grants.any(|grant| grant.has(privilege) && is_meant(&grant.on))
     }
 }
@@ -127,7 +142,7 @@ mod tests {
             "GRANT TRIGGER ON `crm`.`one table` TO `backup`@`%`",
             "SET DEFAULT ROLE `seller` FOR `backup`@`%`",
         ];
-        let grants = Grants(lines.iter().filter_map(|line| parse(line)).collect());
+        let grants = Grants::parse(lines.into_iter());
         let check = |privilege, database, expected| {
             assert_eq!(
                 grants.on(privilege, database),
@@ -147,5 +162,13 @@ mod tests {
         assert!(!grants.on_table("TRIGGER", "crm", "another"));
         assert!(grants.everywhere("SHOW_ROUTINE"));
         assert!(!grants.everywhere("TRIGGER"));
+        assert!(grants.reads_all_of("crm"));
+        let lines = [
+            "GRANT SELECT ON *.* TO `b`@`%`",
+            "REVOKE SELECT ON `crm`.* FROM `b`@`%`",
+        ];
+        assert!(!Grants::parse(lines.into_iter()).reads_all_of("crm"));
+        let lines = ["GRANT SELECT (`id`) ON `crm`.`t` TO `b`@`%`"];
+        assert!(!Grants::parse(lines.into_iter()).on_table("SELECT", "crm", "t"));
     }
 }

@@ -3,14 +3,20 @@
 mod binlog;
 mod wire;
 
+mod accounts_file;
 mod client;
 mod config;
+mod contents;
+mod floats;
 mod grants;
+mod guard;
+mod guard_statement;
 mod name;
 mod programs;
 mod selection;
 mod server;
 mod version;
+mod views;
 
 mod backup;
 mod check;
@@ -19,6 +25,7 @@ mod rows;
 mod series;
 mod users;
 
+mod load;
 mod pump;
 mod rename;
 mod replay;

@@ -37,6 +37,19 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A name of somebody else's as a line of text can show it: on one line, and distinct from every other name.
+pub(crate) fn shown(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for letter in name.chars() {
+        match letter {
+            '\\' => text.push_str("\\\\"),
+            letter if letter.is_control() => text.extend(letter.escape_default()),
+            letter => text.push(letter),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +61,13 @@ mod tests {
         check("a/b", "a%2Fb.sql");
         check("users", "%75sers.sql");
         check("users2", "users2.sql");
+    }
+
+    #[test]
+    fn a_name_is_shown_on_one_line_and_as_no_other_one_is() {
+        assert_eq!(shown("Größe 1"), "Größe 1");
+        assert_eq!(shown("a\nb\u{1b}"), "a\\nb\\u{1b}");
+        assert_eq!(shown("a\\nb"), "a\\\\nb");
     }
 
     #[test]

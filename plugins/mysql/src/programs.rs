@@ -7,6 +7,7 @@ use strongroom_plugin::command::Command;
 use strongroom_plugin::{Error, ErrorKind, Result, TlsMode};
 
 use crate::config::{Config, Kind};
+use crate::contents::Contents;
 use crate::version::Version;
 
 /// Where systems keep the authorities that they trust, for programs that do not know by themselves.
@@ -18,6 +19,9 @@ const VERSION_BYTES: u64 = 4096;
 /// The first release of mysqldump that says `source` where it said `master`.
 const SAYS_SOURCE: (u16, u16, u16) = (8, 0, 26);
 
+/// What decides how a text is read is set before the first of it comes, whatever the server is set to.
+const CLIENT_SET_UP: &str = "--init-command=SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'";
+
 /// What is dumped.
 pub(crate) struct DumpOrder<'a> {
     pub(crate) database: &'a str,
@@ -25,6 +29,8 @@ pub(crate) struct DumpOrder<'a> {
     pub(crate) with_position: bool,
     /// With what its tables remember of their rows.
     pub(crate) with_history: bool,
+    /// What it is told to pass over.
+    pub(crate) contents: &'a Contents,
     /// Of the dump program.
     pub(crate) program: Version,
 }
@@ -34,10 +40,10 @@ pub(crate) fn dump(config: &Config, order: &DumpOrder<'_>) -> Command {
     let mut command = with_connection(config.server.dump_program(), config).args([
         "--single-transaction",
         "--quick",
-        "--routines",
         "--triggers",
-        "--events",
         "--hex-blob",
+        // They repeat names, and a name may have line ends: what follows one would be run by whoever loads the dump.
+        "--skip-comments",
         "--default-character-set=utf8mb4",
         "--max-allowed-packet=1G",
         "--no-tablespaces",
@@ -58,7 +64,28 @@ pub(crate) fn dump(config: &Config, order: &DumpOrder<'_>) -> Command {
     if order.with_history {
         command = command.arg("--dump-history");
     }
-    command.arg("--").arg(order.database)
+    let contents = order.contents;
+    command = command.arg(match contents.without_routines {
+        true => "--skip-routines",
+        false => "--routines",
+    });
+    command = command.arg(match contents.without_events {
+        true => "--skip-events",
+        false => "--events",
+    });
+    let database = order.database;
+    for view in &contents.left_out {
+        command = command.arg(format!("--ignore-table={database}.{view}"));
+    }
+    let empty = match config.server {
+        Kind::Mariadb => "--ignore-table-data",
+        // It knows nothing like it.
+        Kind::Mysql => "--ignore-table",
+    };
+    for table in &contents.without_rows {
+        command = command.arg(format!("{empty}={database}.{table}"));
+    }
+    command.arg("--").arg(database)
 }
 
 /// The client, which runs the SQL that it reads. `database` is where it begins.
@@ -70,19 +97,26 @@ pub(crate) fn client(config: &Config, database: &str) -> Command {
             "--binary-mode",
             "--default-character-set=utf8mb4",
             "--max-allowed-packet=1G",
+            // A server, or a statement, may not ask for files of this machine.
+            "--local-infile=0",
+            // A connection that is made anew would have none of the settings that the statements before have made.
+            "--skip-reconnect",
+            CLIENT_SET_UP,
         ])
         .arg(format!("--database={database}"))
 }
 
 /// The program that makes SQL of the binary log which it reads, for one database.
 pub(crate) fn log_reader(kind: Kind, database: &str, new_name: &str) -> Command {
-    let mut command = Command::new(kind.log_program()).args(["--no-defaults"]);
+    let mut command = Command::new(kind.log_program()).arg("--no-defaults");
     if kind == Kind::Mysql {
         // A server skips transactions whose numbers it has seen, be it in a database that was dropped.
         command = command.arg("--skip-gtids");
     } else {
         // After a restore the log has transactions twice. Releases before 10.8 do not look, and do not know the option.
         command = command.arg("--loose-gtid-strict-mode=0");
+        // They would be repeated as comments, and are anybody's.
+        command = command.arg("--skip-annotate-row-events");
     }
     if database != new_name {
         command = command.arg(format!("--rewrite-db={database}->{new_name}"));
@@ -198,7 +232,8 @@ mod tests {
     #[test]
     fn a_password_is_in_the_environment_and_in_no_argument() {
         let config = config(r#","password":"hunter2""#);
-        for command in [client(&config, "shop"), dump(&config, &order())] {
+        let contents = Contents::default();
+        for command in [client(&config, "shop"), dump(&config, &order(&contents))] {
             let text = shown(&command);
             let (arguments, environment) = text.split_once("environment").expect("both are shown");
             assert!(!arguments.contains("hunter2"), "{arguments}");
@@ -208,9 +243,10 @@ mod tests {
 
     #[test]
     fn a_database_cannot_be_taken_for_an_option() {
+        let contents = Contents::default();
         let order = DumpOrder {
             database: "--result-file=/tmp/x",
-            ..order()
+            ..order(&contents)
         };
         let text = shown(&dump(&config(""), &order));
         assert!(text.contains(r#""--", "--result-file=/tmp/x"]"#), "{text}");
@@ -243,11 +279,12 @@ mod tests {
         );
     }
 
-    fn order() -> DumpOrder<'static> {
+    fn order(contents: &Contents) -> DumpOrder<'_> {
         DumpOrder {
             database: "shop",
             with_position: true,
             with_history: false,
+            contents,
             program: Version {
                 kind: Kind::Mariadb,
                 number: (10, 11, 2),

@@ -6,6 +6,7 @@ use crate::backup::LOG_FOLDER;
 use crate::binlog::{Pick, Wanted};
 use crate::client::Session;
 use crate::config::{Config, Kind};
+use crate::name::shown;
 use crate::programs;
 use crate::pump::pump;
 use crate::series::{Dump, Series};
@@ -88,8 +89,11 @@ pub(crate) fn replay(
     feed: &Feed,
 ) -> Result<()> {
     let Some(from) = dump.position() else {
-        let problem = "its dump does not say where in the log it stands";
-        return Err(Error::new(ErrorKind::Corrupted, problem));
+        log::warn(format!(
+            "database {} is as at its dump: that notes no place in the log to go on from",
+            shown(name)
+        ));
+        return Ok(());
     };
     progress::step(format!("binary log for {name}"));
     let wanted = Wanted {
@@ -128,6 +132,7 @@ mod tests {
             gone: None,
             history_of: None,
             rows: None,
+            lacks: crate::series::Lacks::default(),
         };
         Series {
             dumps: vec![("shop.sql".into(), dump)],

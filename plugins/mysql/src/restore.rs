@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use strongroom_plugin::stream::splice;
 use strongroom_plugin::{
     Attributes, Context, Error, ErrorKind, Feed, OnConflict, RestoreRequest, Result, log, progress,
 };
@@ -11,9 +10,9 @@ use strongroom_plugin::{
 use crate::check::HISTORY;
 use crate::client::{Session, connect};
 use crate::config::{Config, Kind, RestoreOptions};
+use crate::load::load;
 use crate::name::{USERS_FILE, identifier, literal};
 use crate::programs;
-use crate::rename;
 use crate::replay::{self, Replay};
 use crate::selection::is_system;
 use crate::series::{Dump, Series};
@@ -257,20 +256,9 @@ pub(crate) fn restore_database(
             literal(&order.dump.collation)
         ))
         .on(format!("database {name}"))?;
-    let mut reader = feed.open(&order.file)?;
-    let mut process = programs::client(config, name).spawn()?;
-    if let Some(mut stdin) = process.stdin() {
-        let old = &order.dump.database;
-        let moved = match old == name {
-            true => splice(&mut reader.body()?, &mut stdin).map(drop),
-            false => rename::copy(&mut reader, &mut stdin, old, name),
-        };
-        drop(stdin);
-        if let Err(error) = moved {
-            return Err(process.explain(error).on(format!("database {name}")));
-        }
-    }
-    process.success().on(format!("database {name}"))
+    let reader = feed.open(&order.file)?;
+    let client = programs::client(config, name).spawn()?;
+    load(client, reader, config.server, &order.dump.database, name).on(format!("database {name}"))
 }
 
 fn seconds(nanoseconds: i64) -> u64 {
@@ -293,6 +281,7 @@ mod tests {
                 gone: None,
                 history_of: None,
                 rows: None,
+                lacks: crate::series::Lacks::default(),
             },
             name: name.into(),
             replace: false,

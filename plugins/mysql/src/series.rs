@@ -34,6 +34,30 @@ pub(crate) struct Dump {
     /// How many rows its tables have, where they were to be counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rows: Option<Rows>,
+    /// What is not in it, and what is not in it as it was.
+    #[serde(default, skip_serializing_if = "Lacks::is_nothing")]
+    pub(crate) lacks: Lacks,
+}
+
+/// What a dump lacks of its database. Every backup that keeps the dump says so again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lacks {
+    /// Each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing: Vec<(String, String)>,
+    /// What a person should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Lacks {
+    pub(crate) fn missing(&mut self, subject: impl Into<String>, why: impl Into<String>) {
+        self.missing.push((subject.into(), why.into()));
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.missing.is_empty() && self.warnings.is_empty()
+    }
 }
 
 /// How far the log was read, and by what it is known again.
@@ -71,6 +95,7 @@ impl Dump {
             gone: None,
             history_of: None,
             rows: None,
+            lacks: Lacks::default(),
         }
     }
 

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use strongroom_plugin::{Error, ErrorKind, Result, log};
 
+use crate::accounts_file::{heading, is_one_statement, label, parts};
 use crate::client::Session;
 use crate::config::Kind;
-use crate::name::literal;
+use crate::name::{identifier, literal};
 use crate::version::Version;
 
 /// Accounts that every server has for itself.
@@ -21,9 +22,6 @@ const SYSTEM: [&str; 5] = [
     "PUBLIC",
 ];
 
-const CREATE: &str = "-- account ";
-const GRANT: &str = "-- rights of ";
-
 /// An account or a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Account {
@@ -32,8 +30,15 @@ struct Account {
     is_role: bool,
 }
 
-/// What the file is to hold. None where the user may not read the accounts.
-pub(crate) fn collect(session: &mut Session, version: Version) -> Result<Option<String>> {
+/// What the file is to hold.
+pub(crate) struct Collected {
+    pub(crate) text: String,
+    /// Accounts that are not in it, and why.
+    pub(crate) left_out: Vec<(String, String)>,
+}
+
+/// Reads the accounts. None where the user may not.
+pub(crate) fn collect(session: &mut Session, version: Version) -> Result<Option<Collected>> {
     let accounts = match accounts(session, version.kind) {
         Ok(accounts) => accounts,
         Err(error) if error.kind() == ErrorKind::Denied => return Ok(None),
@@ -44,36 +49,49 @@ pub(crate) fn collect(session: &mut Session, version: Version) -> Result<Option<
         session.query("SET print_identified_with_as_hex = 1")?;
     }
     let (mut creates, mut grants) = (String::new(), String::new());
+    let mut left_out = Vec::new();
     for account in &accounts {
-        let name = account.name();
+        let label = account.label();
         let told = create(session, account)
             .and_then(|sql| Ok((sql, rights(session, account, version.kind)?)));
         let (sql, rights) = match told {
             // With skip-name-resolve the server passes over accounts that have the name of a host.
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                log::warn(format!("account {name} is left out: {error}"));
+                log::warn(format!("account {label} is left out: {error}"));
                 continue;
             }
-            told => told?,
+            told => told.map_err(|error| error.on(format!("account {label}")))?,
         };
-        creates += &format!("{CREATE}{name}\n{sql};\n");
-        grants += &format!("{GRANT}{name}\n");
+        if ![&sql]
+            .into_iter()
+            .chain(&rights)
+            .all(|sql| is_one_statement(sql))
+        {
+            let why = "what the server says of it is more than one statement, and would have whoever loads it run the rest";
+            left_out.push((format!("account {label}"), why.to_owned()));
+            continue;
+        }
+        creates += &format!("{}{sql};\n", heading(&label, true));
+        grants += &heading(&label, false);
         for grant in rights {
             grants += &format!("{grant};\n");
         }
     }
-    Ok(Some(format!("{creates}{grants}")))
+    Ok(Some(Collected {
+        text: creates + &grants,
+        left_out,
+    }))
 }
 
 /// Makes the accounts of a file that the server does not have yet, with their rights. Returns how many. A right that the server does not know, as
 /// those of other versions, is warned of.
 pub(crate) fn restore(session: &mut Session, kind: Kind, file: &str) -> Result<usize> {
-    let there: BTreeSet<String> = accounts(session, kind)?.iter().map(Account::name).collect();
-    let parts: Vec<Part<'_>> = parts(file)
-        .filter(|part| !there.contains(part.account))
-        .collect();
+    let there = accounts(session, kind)?;
+    let there: BTreeSet<String> = there.iter().map(Account::label).collect();
+    let mut parts = parts(file)?;
+    parts.retain(|part| !there.contains(part.account));
     for part in &parts {
-        for statement in statements(part.sql) {
+        for statement in &part.statements {
             if let Err(error) = session.query(statement) {
                 // Without its account nothing that follows would make sense; without one right of many the rest does.
                 if part.makes_account || error.kind() == ErrorKind::Unavailable {
@@ -109,11 +127,19 @@ fn accounts(session: &mut Session, kind: Kind) -> Result<Vec<Account>> {
 }
 
 impl Account {
-    /// As SQL has it. A role of MariaDB has no host.
+    /// As SQL has it: in backticks, where a backslash is itself under every `sql_mode`. A role of MariaDB has no host.
     fn name(&self) -> String {
         match self.is_role {
-            true => literal(&self.user),
-            false => format!("{}@{}", literal(&self.user), literal(&self.host)),
+            true => identifier(&self.user),
+            false => format!("{}@{}", identifier(&self.user), identifier(&self.host)),
+        }
+    }
+
+    /// As a heading and a message have it.
+    fn label(&self) -> String {
+        match self.is_role {
+            true => label(&self.user),
+            false => format!("{}@{}", label(&self.user), label(&self.host)),
         }
     }
 }
@@ -126,7 +152,7 @@ fn create(session: &mut Session, account: &Account) -> Result<String> {
     let row = session.query_row(&format!("SHOW CREATE USER {name}"))?;
     let sql = row.as_ref().and_then(|row| row.at(0)).unwrap_or_default();
     let rest = sql.strip_prefix("CREATE USER ").ok_or_else(|| {
-        let problem = format!("the server does not say how account {name} was made");
+        let problem = "the server does not say how the account was made";
         Error::new(ErrorKind::Failed, problem)
     })?;
     Ok(format!(
@@ -161,79 +187,17 @@ fn rights(session: &mut Session, account: &Account, kind: Kind) -> Result<Vec<St
             literal(&account.host)
         ))?;
         for row in &rows {
-            let (user, host) = (literal(row.expect("user")?), literal(row.expect("host")?));
+            let (user, host) = (row.expect("user")?, row.expect("host")?);
+            let (user, host) = (identifier(user), identifier(host));
             rights.push(format!("ALTER USER {name} DEFAULT ROLE {user}@{host}"));
         }
     }
     Ok(rights)
 }
 
-/// A part of the file.
-#[derive(Debug, PartialEq, Eq)]
-struct Part<'a> {
-    account: &'a str,
-    makes_account: bool,
-    sql: &'a str,
-}
-
-fn parts(file: &str) -> impl Iterator<Item = Part<'_>> {
-    let starts: Vec<usize> = file
-        .match_indices("-- ")
-        .map(|(at, _)| at)
-        .filter(|&at| at == 0 || file.as_bytes().get(at - 1) == Some(&b'\n'))
-        .filter(|&at| file.get(at..).is_some_and(|rest| heading(rest).is_some()))
-        .collect();
-    let ends: Vec<usize> = starts.iter().copied().skip(1).chain([file.len()]).collect();
-    starts.into_iter().zip(ends).filter_map(|(from, to)| {
-        let (first, sql) = file.get(from..to)?.split_once('\n')?;
-        let (account, makes_account) = heading(first)?;
-        Some(Part {
-            account,
-            makes_account,
-            sql,
-        })
-    })
-}
-
-/// The account that a heading names, and whether it is the one that makes it.
-fn heading(line: &str) -> Option<(&str, bool)> {
-    let creates = line.strip_prefix(CREATE).map(|account| (account, true));
-    creates.or_else(|| line.strip_prefix(GRANT).map(|account| (account, false)))
-}
-
-fn statements(sql: &str) -> impl Iterator<Item = &str> {
-    sql.split(";\n")
-        .filter(|statement| !statement.trim().is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const FILE: &str = "-- account 'a'@'%'\nCREATE USER IF NOT EXISTS `a`@`%`;\n\
-                        -- account 'b'@'%'\nCREATE USER IF NOT EXISTS `b`@`%` COMMENT 'x -- y';\n\
-                        -- rights of 'a'@'%'\nGRANT USAGE ON *.* TO `a`@`%`;\nGRANT SELECT ON `s`.* TO `a`@`%`;\n\
-                        -- rights of 'b'@'%'\n";
-
-    #[test]
-    fn a_file_is_taken_apart_by_account() {
-        let found: Vec<_> = parts(FILE)
-            .map(|part| {
-                (
-                    part.account,
-                    part.makes_account,
-                    statements(part.sql).count(),
-                )
-            })
-            .collect();
-        let expected = [
-            ("'a'@'%'", true, 1),
-            ("'b'@'%'", true, 1),
-            ("'a'@'%'", false, 2),
-            ("'b'@'%'", false, 0),
-        ];
-        assert_eq!(found, expected);
-    }
 
     #[test]
     fn a_default_role_is_not_set_before_it_is_granted() {
