@@ -34,6 +34,8 @@ pub(crate) fn check(config: &Config) -> Result<Attributes> {
             let chosen = choose(listed, &config.databases, &config.exclude)?;
             let programs = Programs::find(config, &version)?;
             told.tell("pg_dump", &programs.version().full);
+            version.warn("the server");
+            programs.version().warn("pg_dump");
             let sees = is_true(
                 &mut client,
                 "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')",

@@ -3,12 +3,16 @@
 use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
-use strongroom_plugin::{Error, ErrorKind, Result};
+use strongroom_plugin::{Error, ErrorKind, Result, log};
 
 use crate::wire::{Client, Row};
 
 /// The oldest version that is supported.
 const OLDEST: u32 = 13;
+
+/// The releases since which the owner of a database cannot have code run by those who dump it (CVE-2024-7348), or slip lines into what a program writes
+/// (CVE-2025-8714, CVE-2025-8715). All newer majors have that from their beginning.
+const SAFE: &[(u32, u32)] = &[(13, 22), (14, 19), (15, 14), (16, 10), (17, 6)];
 
 /// A server's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,26 @@ impl Version {
                 .hint(format!("{OLDEST} and newer are supported")));
         }
         Ok(version)
+    }
+
+    /// The release to update to, where this one lets the owners of databases do what they should not.
+    pub(crate) fn update_to(&self) -> Option<String> {
+        let minor = self.full.split_once('.').map(|(_, minor)| minor.parse::<u32>());
+        let &(major, safe) = SAFE.iter().find(|(major, _)| *major == self.major)?;
+        match minor {
+            Some(Ok(minor)) if minor >= safe => None,
+            _ => Some(format!("{major}.{safe}")),
+        }
+    }
+
+    /// Warns where owners of databases are to be feared. `what` is of this version.
+    pub(crate) fn warn(&self, what: &str) {
+        if let Some(safe) = self.update_to() {
+            log::warn(format!(
+                "{what} is PostgreSQL {}, by whose faults the owner of a database can run code as the role that dumps it (CVE-2024-7348, CVE-2025-8715): update to {safe} or newer",
+                self.full
+            ));
+        }
     }
 
     /// From `15.14 (Debian 15.14-0+deb12u1)` or `18beta1`.
@@ -201,6 +225,19 @@ mod tests {
         check("9.6.24", Some((9, "9.6.24")));
         check("", None);
         check("devel", None);
+    }
+
+    #[test]
+    fn a_release_with_faults_is_known() {
+        let check = |text: &str, expected: Option<&str>| {
+            let version = Version::parse(text).expect("a version");
+            assert_eq!(version.update_to().as_deref(), expected, "{text}");
+        };
+        check("15.14 (Debian 15.14-0+deb12u1)", None);
+        check("15.9", Some("15.14"));
+        check("17beta1", Some("17.6"));
+        check("18.0", None);
+        check("19devel", None);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) fn backup(config: &Config, sink: &Sink) -> Result<Outcome> {
     slot::tell_strays(&mut client, config)?;
     client.close();
     let programs = Programs::find(config, &version)?;
+    version.warn("the server");
+    programs.version().warn("pg_dump");
     // What is not known yet is left out of the sum: it is an estimate in any case.
     progress::expect(
         Some(chosen.databases.iter().filter_map(|it| it.size).sum()),

@@ -3,7 +3,7 @@
 
 use strongroom_plugin::{Error, ErrorKind, Result};
 
-/// What is said where there is no room, no memory, no port or no library, or where somebody ended the program.
+/// What is said where there is no room, no memory or no port, or where somebody ended the program.
 const MACHINE: &[&str] = &[
     "No space left on device",
     "Disk quota exceeded",
@@ -11,8 +11,6 @@ const MACHINE: &[&str] = &[
     "could not create any TCP/IP sockets",
     "could not create shared memory segment",
     "could not map anonymous shared memory",
-    "could not load library",
-    "incompatible with operating system",
     "out of memory",
     "out of shared memory",
     "resource manager with ID",

@@ -78,8 +78,9 @@ fn recover(request: &VerifyRequest, login: &Login, segment_bytes: u64) -> Result
     let command = server::postgres(&request.scratch, &["--single"], segment_bytes)?;
     let mut process = command.arg(LOBBY).spawn()?;
     if let Some(mut input) = process.stdin() {
+        // A line is a statement. What was set for this database or its first role outranks the command line.
         let statement = format!(
-            "CREATE ROLE \"{}\" SUPERUSER LOGIN PASSWORD '{}'\n",
+            "SET default_transaction_read_only TO off\nSET role TO none\nCREATE ROLE \"{}\" SUPERUSER LOGIN PASSWORD '{}'\n",
             login.role, login.password
         );
         // A server that does not get so far says why at its end.
