@@ -5,6 +5,8 @@ mod common;
 
 mod adversity;
 mod files;
+mod hostile;
+mod left_out;
 mod logical;
 mod logins;
 mod physical;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -82,6 +82,23 @@ impl Server {
             .expect("pg_basebackup starts");
         assert!(status.success(), "pg_basebackup: {status}");
         Self::run(folder, data)
+    }
+
+    /// Gives it a locale that the machine has not.
+    pub(crate) fn learn_locale(&mut self, source: &str, name: &str) {
+        self.stop();
+        let folder = self.folder.path().join(LOCALES);
+        fs::create_dir_all(&folder).expect("a folder");
+        for known in fs::read_dir("/usr/lib/locale").expect("a folder").flatten() {
+            let _ = symlink(known.path(), folder.join(known.file_name()));
+        }
+        let status = Command::new("localedef")
+            .args(["-i", source, "-f", "UTF-8"])
+            .arg(folder.join(name))
+            .status()
+            .expect("localedef starts");
+        assert!(status.success(), "localedef: {status}");
+        self.restart();
     }
 
     /// The data directory.
@@ -275,6 +292,9 @@ impl Server {
     }
 }
 
+/// Where locales are that one server knows and the machine does not.
+const LOCALES: &str = "locales";
+
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -342,6 +362,9 @@ fn spawn(folder: &Path, data: &Path, port: u16) -> Child {
         .stdout(Stdio::null())
         .stderr(log)
         .process_group(0);
+    if folder.join(LOCALES).exists() {
+        command.env("LOCPATH", folder.join(LOCALES));
+    }
     command.spawn().expect("the server starts")
 }
 

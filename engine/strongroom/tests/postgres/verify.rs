@@ -10,6 +10,7 @@ use crate::common::{Ended, Place};
 use crate::server::{Server, bin, bin_folder, stand_in};
 use crate::{configuration, filled, place};
 
+mod lacks;
 mod surroundings;
 
 /// What is verified, with a scratch folder of its own that the server's user can get to.
