@@ -7,7 +7,7 @@ use strongroom_plugin::{
     progress,
 };
 
-use crate::binlog::{LogFiles, identify, read_log};
+use crate::binlog::{LogFiles, Part, Position, Scope, identify, read_log, review};
 use crate::check::Look;
 use crate::client::connect;
 use crate::config::Config;
@@ -24,11 +24,16 @@ use crate::users;
 /// The folder of a backup that holds the files of the log.
 pub(crate) const LOG_FOLDER: &str = "binlog";
 
+/// What a backup of a server notes to which names that differ in capitals only are the same.
+pub(crate) const FOLDS: &str = "lower_case_table_names";
+
 /// A backup in the making.
 struct Backup<'a> {
     config: &'a Config,
     sink: &'a Sink<'a>,
     look: Look,
+    /// Whether names that differ in capitals only are the same to the server.
+    folds: bool,
 }
 
 /// Makes a backup. One that should continue another and cannot says why, and is full.
@@ -37,7 +42,13 @@ pub(crate) fn backup(config: &Config, kind: BackupKind, sink: &Sink) -> Result<O
     look.warn_of_tables()?;
     let bytes = look.databases.iter().map(|database| database.bytes).sum();
     progress::expect(Some(bytes), None);
-    let mut backup = Backup { config, sink, look };
+    let folds = server::habits(&mut look.session)?.folds;
+    let mut backup = Backup {
+        config,
+        sink,
+        look,
+        folds,
+    };
     let parent = match (kind, sink.parent()) {
         (BackupKind::Incremental, Some(parent)) => {
             backup.continued(&Series::parse(&parent.attributes)?)?
@@ -81,11 +92,12 @@ impl Backup<'_> {
             return Ok(Err("the backup before notes no place in the log".into()));
         };
         let files = server::log_files(&mut self.look.session)?;
-        if !files.contains(&log.anchor) {
-            return Ok(Err(format!(
-                "the server no longer has the log file {}",
-                log.anchor
-            )));
+        let unread = unread(parent, &log);
+        let needed = [Some(&log.anchor), unread.as_ref().map(|at| &at.file)];
+        for file in needed.into_iter().flatten() {
+            if !files.contains(file) {
+                return Ok(Err(format!("the server no longer has the log file {file}")));
+            }
         }
         if identify(connect(self.config)?, &log.anchor)? != Some(log.identity) {
             return Ok(Err(format!(
@@ -93,7 +105,56 @@ impl Backup<'_> {
                 log.anchor
             )));
         }
+        if let Some(unread) = unread {
+            let end = self.look.log_end_now()?;
+            if let Some(why) = self.review(parent, &unread, &end)? {
+                return Ok(Err(why));
+            }
+            let parent = self.keep_log(parent.clone(), &log, &files)?;
+            return Ok(parent.map(|parent| Parent {
+                reviewed: Some(end),
+                ..parent
+            }));
+        }
         self.keep_log(parent.clone(), &log, &files)
+    }
+
+    /// Why a part of the log could not be replayed into the databases that are there now, from their dumps in `series` on.
+    fn review(
+        &mut self,
+        series: &Series,
+        from: &Position,
+        end: &Position,
+    ) -> Result<Option<String>> {
+        if from >= end {
+            return Ok(None);
+        }
+        progress::step("looking through the binary log");
+        let session = &mut self.look.session;
+        let habits = server::habits(session)?;
+        let mut others = server::database_names(session)?;
+        others.extend(series.dumps.iter().map(|(_, dump)| dump.database.clone()));
+        let parts = self.look.databases.iter().map(|database| {
+            let dump = series.dump_of(&database.name);
+            // Of those that will be dumped anew, nothing of it is needed.
+            let from = dump.and_then(|(_, dump)| dump.position());
+            Part {
+                database: database.name.clone(),
+                name: database.name.clone(),
+                from: from.unwrap_or_else(|| end.clone()),
+            }
+        });
+        let scope = Scope::new(parts, others, Some(habits.folds));
+        let session = connect(self.config)?;
+        let family = self.config.server;
+        review(
+            session,
+            from,
+            end,
+            &scope,
+            family,
+            progress::check_cancelled,
+        )
     }
 
     /// Keeps the log's files that the parent holds whole. Those that a destination has lost are read again if the server still has them.
@@ -109,6 +170,7 @@ impl Backup<'_> {
             series,
             kept: Vec::new(),
             first: log.anchor.clone(),
+            reviewed: None,
         };
         for file in whole {
             if !self.carry(&format!("{LOG_FOLDER}/{file}"))? {
@@ -142,7 +204,7 @@ impl Backup<'_> {
             });
         }
         // After the dumps, so that the log reaches beyond each of them.
-        series.log = Some(self.log(parent)?);
+        series.log = Some(self.log(parent, &series)?);
         self.users()?;
         Ok(Outcome {
             kind: BackupKind::Incremental,
@@ -256,24 +318,38 @@ impl Backup<'_> {
 
     /// By what the next backup will know the log again: the file in which the earliest dump stands.
     fn anchor(&mut self, series: &Series) -> Result<Option<Log>> {
-        let positions = series.dumps.iter().filter_map(|(_, dump)| dump.position());
-        let (Ok(log), Some(first)) = (&self.look.log, positions.min()) else {
+        let (Ok(log), Some(first)) = (&self.look.log, series.first_position()) else {
             return Ok(None);
         };
+        let end = log.end.to_string();
+        let habits = server::habits(&mut self.look.session)?;
         Ok(Some(Log {
             files: Vec::new(),
-            end: log.end.to_string(),
+            end,
             read: server::clock(&mut self.look.session)?,
             identity: self.identity(&first.file)?,
             anchor: first.file,
+            reviewed: true,
+            folds: Some(habits.folds),
+            engine: habits.engine,
         }))
     }
 
     /// The log's files: those that were kept, and the rest read.
-    fn log(&mut self, parent: &Parent) -> Result<Log> {
+    fn log(&mut self, parent: &Parent, series: &Series) -> Result<Log> {
         // In this order: what was committed before that second comes before the end.
         let read = server::clock(&mut self.look.session)?;
         let end = self.look.log_end_now()?;
+        let reviewed = parent.reviewed.clone();
+        let reviewed = reviewed.or_else(|| series.first_position());
+        if let Some(reviewed) = reviewed
+            && let Some(why) = self.review(series, &reviewed, &end)?
+        {
+            let problem = format!("this backup could not be restored to its end: {why}");
+            return Err(Error::new(ErrorKind::Unavailable, problem)
+                .hint("run it again: the next one is a full one"));
+        }
+        let habits = server::habits(&mut self.look.session)?;
         let mut stored = Stored {
             sink: self.sink,
             files: parent.kept.clone(),
@@ -285,6 +361,9 @@ impl Backup<'_> {
             read,
             anchor: end.file.clone(),
             identity: self.identity(&end.file)?,
+            reviewed: true,
+            folds: Some(habits.folds),
+            engine: habits.engine,
         })
     }
 
@@ -322,6 +401,9 @@ impl Backup<'_> {
             ("method".to_owned(), "logical".to_owned()),
             ("server".to_owned(), self.look.version.to_string()),
         ];
+        if self.folds {
+            attributes.push((FOLDS.into(), "1".into()));
+        }
         if let Ok(log) = &self.look.log
             && let Some(gtid) = &log.gtid
         {
@@ -352,6 +434,16 @@ struct Parent {
     kept: Vec<String>,
     /// The file to read from.
     first: String,
+    /// Up to where the log was looked through.
+    reviewed: Option<Position>,
+}
+
+/// From where on the log was not looked through yet. Older backups did not.
+fn unread(parent: &Series, log: &Log) -> Option<Position> {
+    match log.reviewed && !log.files.is_empty() {
+        true => log.end.parse().ok(),
+        false => parent.first_position(),
+    }
 }
 
 /// Files of the log in the backup.

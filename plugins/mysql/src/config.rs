@@ -81,6 +81,9 @@ pub(crate) struct RestoreOptions {
     /// Restore accounts too. Those that exist are left as they are.
     #[serde(default = "yes")]
     pub(crate) users: bool,
+    /// Leave out views that cannot be made, and name them.
+    #[serde(default, rename = "go-on")]
+    pub(crate) go_on: bool,
 }
 
 impl Config {

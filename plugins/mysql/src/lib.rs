@@ -27,10 +27,11 @@ mod users;
 
 mod load;
 mod pump;
-mod rename;
 mod replay;
 mod restore;
+mod session;
 mod settings;
+mod sift;
 mod verify;
 
 use strongroom_plugin::{

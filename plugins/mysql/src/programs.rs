@@ -19,9 +19,6 @@ const VERSION_BYTES: u64 = 4096;
 /// The first release of mysqldump that says `source` where it said `master`.
 const SAYS_SOURCE: (u16, u16, u16) = (8, 0, 26);
 
-/// What decides how a text is read is set before the first of it comes, whatever the server is set to.
-const CLIENT_SET_UP: &str = "--init-command=SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'";
-
 /// What is dumped.
 pub(crate) struct DumpOrder<'a> {
     pub(crate) database: &'a str,
@@ -88,45 +85,39 @@ pub(crate) fn dump(config: &Config, order: &DumpOrder<'_>) -> Command {
     command.arg("--").arg(database)
 }
 
-/// The client, which runs the SQL that it reads. `database` is where it begins.
-pub(crate) fn client(config: &Config, database: &str) -> Command {
-    with_connection(config.server.client_program(), config)
-        .args([
-            "--batch",
-            // What comes from a backup is SQL and not commands for the client, some of which start programs.
-            "--binary-mode",
-            "--default-character-set=utf8mb4",
-            "--max-allowed-packet=1G",
-            // A server, or a statement, may not ask for files of this machine.
-            "--local-infile=0",
-            // A connection that is made anew would have none of the settings that the statements before have made.
-            "--skip-reconnect",
-            CLIENT_SET_UP,
-        ])
-        .arg(format!("--database={database}"))
+/// The client, which runs the SQL that it reads. `database` is where it begins, `settings` what its session sets first.
+pub(crate) fn client(config: &Config, database: Option<&str>, settings: &str) -> Command {
+    let command = with_connection(config.server.client_program(), config).args([
+        "--batch",
+        // What comes from a backup is SQL and not commands for the client, some of which start programs.
+        "--binary-mode",
+        "--default-character-set=utf8mb4",
+        "--max-allowed-packet=1G",
+        // A server, or a statement, may not ask for files of this machine.
+        "--local-infile=0",
+        // A connection that is made anew would have none of the settings that the statements before have made.
+        "--skip-reconnect",
+    ]);
+    let command = command.arg(format!("--init-command={settings}"));
+    match database {
+        Some(database) => command.arg(format!("--database={database}")),
+        None => command,
+    }
 }
 
-/// The program that makes SQL of the binary log which it reads, for one database.
-pub(crate) fn log_reader(kind: Kind, database: &str, new_name: &str) -> Command {
-    let mut command = Command::new(kind.log_program()).arg("--no-defaults");
-    if kind == Kind::Mysql {
+/// The program that makes SQL of the binary log which it reads.
+pub(crate) fn log_reader(kind: Kind) -> Command {
+    let command = Command::new(kind.log_program()).arg("--no-defaults");
+    let command = match kind {
         // A server skips transactions whose numbers it has seen, be it in a database that was dropped.
-        command = command.arg("--skip-gtids");
-    } else {
+        Kind::Mysql => command.arg("--skip-gtids"),
         // After a restore the log has transactions twice. Releases before 10.8 do not look, and do not know the option.
-        command = command.arg("--loose-gtid-strict-mode=0");
-        // They would be repeated as comments, and are anybody's.
-        command = command.arg("--skip-annotate-row-events");
-    }
-    if database != new_name {
-        command = command.arg(format!("--rewrite-db={database}->{new_name}"));
-    }
-    // MySQL changes names before it chooses by them, MariaDB after.
-    let chosen = match kind {
-        Kind::Mysql => new_name,
-        Kind::Mariadb => database,
+        Kind::Mariadb => command
+            .arg("--loose-gtid-strict-mode=0")
+            // They would be repeated as comments, and are anybody's.
+            .arg("--skip-annotate-row-events"),
     };
-    command.arg(format!("--database={chosen}")).arg("-")
+    command.arg("-")
 }
 
 /// Asks a program for its version. One of the other family is refused.
@@ -233,7 +224,8 @@ mod tests {
     fn a_password_is_in_the_environment_and_in_no_argument() {
         let config = config(r#","password":"hunter2""#);
         let contents = Contents::default();
-        for command in [client(&config, "shop"), dump(&config, &order(&contents))] {
+        let client = client(&config, Some("shop"), "SET SESSION a = 1");
+        for command in [client, dump(&config, &order(&contents))] {
             let text = shown(&command);
             let (arguments, environment) = text.split_once("environment").expect("both are shown");
             assert!(!arguments.contains("hunter2"), "{arguments}");

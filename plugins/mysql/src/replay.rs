@@ -1,24 +1,25 @@
-//! Replaying the log: the stored log and a moment come in, changes to a database that was restored from its dump go out.
+//! Replaying the log: the stored log and a moment come in, changes to all databases that were restored from their dumps go out, in the order in which
+//! they were made.
 
 use strongroom_plugin::{Error, ErrorKind, Feed, Reader, Result, log, progress};
 
 use crate::backup::LOG_FOLDER;
-use crate::binlog::{Pick, Wanted};
+use crate::binlog::{Birth, Part, Pick, Scope, Wanted, births};
 use crate::client::Session;
 use crate::config::{Config, Kind};
+use crate::load::Order;
 use crate::name::shown;
 use crate::programs;
 use crate::pump::pump;
-use crate::series::{Dump, Series};
+use crate::series::{Log, Series};
+use crate::session::settings;
 use crate::version::Version;
 
-/// What is replayed into every database.
+/// What is replayed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Replay {
-    /// In the order of the log.
-    files: Vec<String>,
+    log: Log,
     until: Option<u64>,
-    end: String,
 }
 
 impl Replay {
@@ -35,92 +36,184 @@ impl Replay {
                 .hint("choose an incremental backup that was made after that time")),
             };
         };
-        if let Some(until) = until {
-            let early = series.dumps.iter().find(|(_, dump)| dump.stood > until);
-            if let Some((_, dump)) = early {
-                let problem = format!("the dump of {} is of later than that time", dump.database);
-                return Err(Error::new(ErrorKind::NotFound, problem)
-                    .hint("choose a backup of an earlier series"));
-            }
-            if until >= log.read {
-                let problem = "the backup's log ends before that second does";
-                return Err(Error::new(ErrorKind::NotFound, problem).hint(
-                    "choose a later backup, or leave out --until for all that this one holds",
-                ));
-            }
+        if until.is_some_and(|until| until >= log.read) {
+            let problem = "the backup's log ends before that second does";
+            return Err(Error::new(ErrorKind::NotFound, problem)
+                .hint("choose a later backup, or leave out --until for all that this one holds"));
         }
         Ok(Some(Self {
-            files: log.files.clone(),
+            log: log.clone(),
             until,
-            end: log.end.clone(),
         }))
     }
 
     pub(crate) fn describe(&self) -> String {
         match self.until {
             Some(_) => "replayed up to the time that was asked for".into(),
-            None => format!("replayed up to {}", self.end),
+            None => format!("replayed up to {}", self.log.end),
+        }
+    }
+
+    /// What becomes of dumps that are of later than the moment: databases that were made before it are made by the log, those that were not are left
+    /// out, and named. Any other one is refused.
+    pub(crate) fn make_or_leave_out(
+        &self,
+        orders: &mut Vec<Order>,
+        feed: &Feed,
+    ) -> Result<Vec<String>> {
+        let Some(until) = self.until else {
+            return Ok(Vec::new());
+        };
+        let late = orders.iter().filter(|order| order.dump.stood > until);
+        let late: Vec<String> = late.map(|order| order.dump.database.clone()).collect();
+        if late.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = late.iter().map(String::as_str).collect();
+        let births = births(&self.log.files, opener(feed), &names, until)?;
+        let mut left_out = Vec::new();
+        for name in late {
+            let order = orders.iter_mut().find(|it| it.dump.database == name);
+            match (births.get(&name), order) {
+                (Some(Birth::Made(at)), Some(order)) => {
+                    order.file = None;
+                    order.from = Some(at.clone());
+                }
+                (Some(Birth::Later), _) => left_out.push(name),
+                _ => {
+                    let problem = format!("the dump of {name} is of later than that time");
+                    return Err(Error::new(ErrorKind::NotFound, problem)
+                        .hint("choose a backup of an earlier series"));
+                }
+            }
+        }
+        orders.retain(|order| !left_out.contains(&order.dump.database));
+        Ok(left_out)
+    }
+
+    /// Refuses what could not be replayed, before anything is written. For all databases of a backup, under their own names, that was looked at when
+    /// it was made. `others` are those of the backup, whether they are restored or not.
+    pub(crate) fn check(
+        &self,
+        orders: &[Order],
+        others: &[String],
+        is_all: bool,
+        family: Kind,
+        feed: &Feed,
+    ) -> Result<()> {
+        let is_plain = |order: &Order| order.name == order.dump.database && order.file.is_some();
+        if self.log.reviewed && is_all && orders.iter().all(is_plain) {
+            return Ok(());
+        }
+        progress::step("looking through the binary log");
+        let mut pick = self.pick(orders, others, family, feed)?;
+        let mut part = Vec::new();
+        while pick.next(&mut part)? {
+            progress::check_cancelled()?;
+            part.clear();
+        }
+        Ok(())
+    }
+
+    /// Replays into the databases of `orders` what happened to them since their dumps.
+    pub(crate) fn run(
+        &self,
+        session: &mut Session,
+        config: &Config,
+        orders: &[Order],
+        others: &[String],
+        feed: &Feed,
+    ) -> Result<()> {
+        if orders.is_empty() {
+            return Ok(());
+        }
+        for order in orders.iter().filter(|order| order.from.is_none()) {
+            log::warn(format!(
+                "database {} is as at its dump: that notes no place in the log to go on from",
+                shown(&order.name)
+            ));
+        }
+        progress::step("binary log");
+        let settings = settings(session, self.log.engine.as_deref())?;
+        let mut pick = self.pick(orders, others, config.server, feed)?;
+        pump(
+            programs::log_reader(config.server),
+            programs::client(config, None, &settings),
+            |part| pick.next(part),
+        )
+        .map_err(|error| error.on("binary log"))?;
+        for table in pick.passed_over() {
+            let why = "its name has a control character, and what stands in that would be run";
+            feed.missing(format!("changes of table {table} since the dump"), why);
+        }
+        Ok(())
+    }
+
+    fn pick<'a>(
+        &self,
+        orders: &[Order],
+        others: &[String],
+        family: Kind,
+        feed: &'a Feed,
+    ) -> Result<Pick<impl FnMut(&str) -> Result<Reader> + use<'a>, Reader>> {
+        let parts = orders.iter().map(|order| {
+            let database = order.dump.database.clone();
+            let Some(from) = order.from.clone() else {
+                let problem =
+                    format!("the dump of {database} does not say where in the log it stands");
+                return Err(Error::new(ErrorKind::Corrupted, problem));
+            };
+            Ok(Part {
+                database,
+                name: order.name.clone(),
+                from,
+            })
+        });
+        let parts: Vec<Part> = parts.collect::<Result<_>>()?;
+        let wanted = Wanted {
+            scope: Scope::new(parts, others.iter().cloned(), self.log.folds),
+            until: self.until,
+        };
+        Pick::new(wanted, self.log.files.clone(), opener(feed))
+    }
+
+    /// Refuses a server that would not take the log as it is.
+    pub(crate) fn check_target(
+        &self,
+        session: &mut Session,
+        version: Version,
+        folds: bool,
+    ) -> Result<()> {
+        if self.log.folds == Some(true) && !folds {
+            let problem = "the log is of a server to which capitals and small letters in names are the same \
+                           (lower_case_table_names), and to this one they are not";
+            return Err(Error::new(ErrorKind::Unsupported, problem).hint(
+                "restore into a server with the same lower_case_table_names, or a full backup",
+            ));
+        }
+        if version.kind == Kind::Mysql {
+            return Ok(());
+        }
+        let row = session.query_row("SELECT @@gtid_strict_mode AS strict")?;
+        match row.as_ref().and_then(|row| row.get("strict")) {
+            Some("1") => Err(Error::new(
+                ErrorKind::Unsupported,
+                "the server takes no transactions out of order (gtid_strict_mode is on)",
+            )
+            .hint("turn gtid_strict_mode off for as long as the restore takes")),
+            _ => Ok(()),
         }
     }
 }
 
-/// Refuses a server that would not take the transactions of a log in any order but its own.
-pub(crate) fn check_target(session: &mut Session, version: Version) -> Result<()> {
-    if version.kind == Kind::Mysql {
-        return Ok(());
-    }
-    let row = session.query_row("SELECT @@gtid_strict_mode AS strict")?;
-    match row.as_ref().and_then(|row| row.get("strict")) {
-        Some("1") => Err(Error::new(
-            ErrorKind::Unsupported,
-            "the server takes no transactions out of order (gtid_strict_mode is on)",
-        )
-        .hint("turn gtid_strict_mode off for as long as the restore takes")),
-        _ => Ok(()),
-    }
-}
-
-/// Replays into the database called `name` what happened to it since its dump.
-pub(crate) fn replay(
-    config: &Config,
-    dump: &Dump,
-    name: &str,
-    replay: &Replay,
-    feed: &Feed,
-) -> Result<()> {
-    let Some(from) = dump.position() else {
-        log::warn(format!(
-            "database {} is as at its dump: that notes no place in the log to go on from",
-            shown(name)
-        ));
-        return Ok(());
-    };
-    progress::step(format!("binary log for {name}"));
-    let wanted = Wanted {
-        database: dump.database.clone(),
-        is_renamed: dump.database != name,
-        from,
-        until: replay.until,
-    };
-    let open = |file: &str| -> Result<Reader> { feed.open(&format!("{LOG_FOLDER}/{file}")) };
-    let mut pick = Pick::new(wanted, replay.files.clone(), open)?;
-    pump(
-        programs::log_reader(config.server, &dump.database, name),
-        programs::client(config, name),
-        |part| pick.next(part),
-    )?;
-    for statement in &pick.doubtful {
-        log::warn(format!(
-            "database {name}: left out a statement that is not surely of it alone: {statement}"
-        ));
-    }
-    Ok(())
+fn opener<'a>(feed: &'a Feed) -> impl FnMut(&str) -> Result<Reader> + use<'a> {
+    |file: &str| feed.open(&format!("{LOG_FOLDER}/{file}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::Log;
+    use crate::series::Dump;
 
     fn series(files: &[&str]) -> Series {
         let dump = Dump {
@@ -142,12 +235,15 @@ mod tests {
                 read: 200,
                 anchor: "log.1".into(),
                 identity: 1,
+                reviewed: true,
+                folds: None,
+                engine: None,
             }),
         }
     }
 
     #[test]
-    fn a_moment_must_lie_between_the_dump_and_the_end_of_the_log() {
+    fn a_moment_must_lie_before_the_end_of_the_log() {
         let check = |files: &[&str], until, expected: Result<bool, ErrorKind>| {
             let plan = Replay::plan(&series(files), until);
             let found = plan
@@ -158,7 +254,6 @@ mod tests {
         check(&["log.1"], None, Ok(true));
         check(&["log.1"], Some(100), Ok(true));
         check(&["log.1"], Some(199), Ok(true));
-        check(&["log.1"], Some(99), Err(ErrorKind::NotFound));
         check(&["log.1"], Some(200), Err(ErrorKind::NotFound));
         check(&[], None, Ok(false));
         check(&[], Some(150), Err(ErrorKind::Unsupported));

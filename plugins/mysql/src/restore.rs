@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use strongroom_plugin::{
-    Attributes, Context, Error, ErrorKind, Feed, OnConflict, RestoreRequest, Result, log, progress,
+    Attributes, Error, ErrorKind, Feed, OnConflict, RestoreRequest, Result, log, progress,
 };
 
 use crate::check::HISTORY;
 use crate::client::{Session, connect};
-use crate::config::{Config, Kind, RestoreOptions};
-use crate::load::load;
-use crate::name::{USERS_FILE, identifier, literal};
-use crate::programs;
-use crate::replay::{self, Replay};
+use crate::config::{Config, RestoreOptions};
+use crate::load::{Loader, Order};
+use crate::name::{USERS_FILE, literal};
+use crate::replay::Replay;
 use crate::selection::is_system;
-use crate::series::{Dump, Series};
+use crate::series::Series;
 use crate::server;
 use crate::settings::Settings;
 use crate::users;
@@ -26,29 +25,6 @@ const USERS_BYTES: u64 = 32 << 20;
 
 /// The first release of MariaDB whose time ends in 2106.
 const LONG_TIME: (u16, u16) = (11, 5);
-
-/// A database that will be restored.
-#[derive(Debug)]
-pub(crate) struct Order {
-    file: String,
-    dump: Dump,
-    /// What it will be called.
-    name: String,
-    /// What is there goes first.
-    replace: bool,
-}
-
-impl Order {
-    /// The database under its own name, where nothing is in its way.
-    pub(crate) fn new(file: &str, dump: &Dump) -> Self {
-        Self {
-            file: file.into(),
-            dump: dump.clone(),
-            name: dump.database.clone(),
-            replace: false,
-        }
-    }
-}
 
 /// Restores what was asked for into the configured server.
 pub(crate) fn restore(
@@ -69,34 +45,67 @@ pub(crate) fn restore(
         .entries()
         .map(|entry| entry.map(|entry| entry.path))
         .collect::<Result<_>>()?;
-    series.dumps.retain(|(file, _)| files.contains(file));
     let until = request.until.map(seconds);
-    leave_out_gone(&mut series, until)?;
+    let gone = series.take_gone(until);
+    let all = series.databases();
+    series.dumps.retain(|(file, _)| files.contains(file));
+    let others: Vec<String> = all.iter().chain(&gone).cloned().collect();
+    tell_gone(&gone, series.dumps.is_empty())?;
     let log = Replay::plan(&series, until)?;
     let mut session = connect(config)?;
     let version = server::version(&mut session, config)?;
+    let folds = server::habits(&mut session)?.folds;
     check_family(&feed.attributes(), version)?;
     check_history(&series, version)?;
-    if log.is_some() {
-        replay::check_target(&mut session, version)?;
+    let mut orders: Vec<Order> = series
+        .dumps
+        .iter()
+        .map(|(file, dump)| Order::new(file, dump))
+        .collect();
+    if let Some(log) = &log {
+        log.check_target(&mut session, version, folds)?;
+        let young = log.make_or_leave_out(&mut orders, feed)?;
+        if !young.is_empty() {
+            log::info(format!(
+                "left out, because they were made after that time: {}",
+                young.join(", ")
+            ));
+        }
     }
-    let orders = orders(&mut session, &series, &request.options)?;
-    let settings = Settings::for_restore(&mut session, config, log.is_some())?;
+    check_free(&mut session, &mut orders, &request.options, folds)?;
+    if let Some(log) = &log {
+        let is_all = orders.len() == all.len();
+        log.check(&orders, &others, is_all, config.server, feed)?;
+    }
+    let settings = Settings::for_restore(config, log.is_some())?;
     let mut attributes = Vec::new();
+    let mut accounts = None;
     if request.options.users && files.contains(USERS_FILE) {
         progress::step("accounts");
-        let made = restore_users(&mut session, version.kind, feed)?;
-        attributes.push(("accounts made".into(), made.to_string()));
+        let made = users::restore(&mut session, version.kind, &users_file(feed)?)?;
+        attributes.push(("accounts made".into(), made.made.to_string()));
+        accounts = Some(made);
     }
+    let mut loader = Loader::new(&mut session, config, feed, folds)?;
     for order in &orders {
-        restore_database(&mut session, config, order, feed)?;
+        loader.database(&mut session, order)?;
+    }
+    for (name, error) in loader.views()? {
+        if !request.options.go_on {
+            return Err(error
+                .on(format!("views of {name}"))
+                .hint("restore what they are of with them, or leave them out with --go-on"));
+        }
+        feed.missing(format!("views of {name}"), error.to_string());
     }
     if let Some(log) = &log {
-        for order in &orders {
-            replay::replay(config, &order.dump, &order.name, log, feed)
-                .on(format!("database {}", order.name))?;
-        }
+        log.run(&mut session, config, &orders, &others, feed)?;
         attributes.push(("binary log".into(), log.describe()));
+    }
+    if let Some(accounts) = accounts {
+        for (account, error) in accounts.give_rest(&mut session)? {
+            feed.missing(format!("rights of {account}"), error.to_string());
+        }
     }
     drop(settings);
     let names: Vec<&str> = orders.iter().map(|order| order.name.as_str()).collect();
@@ -104,14 +113,16 @@ pub(crate) fn restore(
     Ok(attributes)
 }
 
-/// Leaves out the dumps that are there for earlier moments only.
-fn leave_out_gone(series: &mut Series, until: Option<u64>) -> Result<()> {
-    let gone = series.take_gone(until).join(", ");
+/// Tells of dumps that are there for earlier moments only.
+fn tell_gone(gone: &[String], is_nothing_left: bool) -> Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
-    let problem = format!("by then these databases had been dropped: {gone}");
-    if series.dumps.is_empty() {
+    let problem = format!(
+        "by then these databases had been dropped: {}",
+        gone.join(", ")
+    );
+    if is_nothing_left {
         return Err(Error::new(ErrorKind::NotFound, problem)
             .hint("give --until a time at which they were there"));
     }
@@ -159,19 +170,21 @@ pub(crate) fn check_history(series: &Series, version: Version) -> Result<()> {
     Ok(())
 }
 
-/// What will be done, after everything was found free to be.
-fn orders(session: &mut Session, series: &Series, options: &RestoreOptions) -> Result<Vec<Order>> {
-    let mut orders = Vec::new();
-    for (file, dump) in &series.dumps {
-        let mut order = Order::new(file, dump);
-        if let Some(name) = options.rename.get(&dump.database) {
+/// Says what each is called and what goes for it, after everything was found free to be.
+fn check_free(
+    session: &mut Session,
+    orders: &mut Vec<Order>,
+    options: &RestoreOptions,
+    folds: bool,
+) -> Result<()> {
+    for order in orders.iter_mut() {
+        if let Some(name) = options.rename.get(&order.dump.database) {
             order.name.clone_from(name);
         }
-        orders.push(order);
     }
-    check_names(&orders, &options.rename)?;
+    check_names(orders, &options.rename, folds)?;
     let mut kept = BTreeSet::new();
-    for order in &mut orders {
+    for order in orders.iter_mut() {
         if !holds_something(session, &order.name)? {
             continue;
         }
@@ -191,10 +204,10 @@ fn orders(session: &mut Session, series: &Series, options: &RestoreOptions) -> R
         }
     }
     orders.retain(|order| !kept.contains(&order.name));
-    Ok(orders)
+    Ok(())
 }
 
-fn check_names(orders: &[Order], rename: &BTreeMap<String, String>) -> Result<()> {
+fn check_names(orders: &[Order], rename: &BTreeMap<String, String>, folds: bool) -> Result<()> {
     let wrong = |problem: String| Err(Error::invalid_config("rename", problem));
     for old in rename.keys() {
         if !orders.iter().any(|order| order.dump.database == *old) {
@@ -209,7 +222,11 @@ fn check_names(orders: &[Order], rename: &BTreeMap<String, String>) -> Result<()
                 order.name
             ));
         }
-        if !names.insert(&order.name) {
+        let key = match folds {
+            true => order.name.to_lowercase(),
+            false => order.name.clone(),
+        };
+        if !names.insert(key) {
             return wrong(format!("two databases would be called {}", order.name));
         }
     }
@@ -227,38 +244,13 @@ fn holds_something(session: &mut Session, database: &str) -> Result<bool> {
     Ok(row.as_ref().and_then(|row| row.get("found")) == Some("1"))
 }
 
-pub(crate) fn restore_users(session: &mut Session, kind: Kind, feed: &Feed) -> Result<usize> {
+/// The accounts of the backup, as SQL.
+pub(crate) fn users_file(feed: &Feed) -> Result<String> {
     let mut text = String::new();
     feed.open(USERS_FILE)?
         .take(USERS_BYTES)
         .read_to_string(&mut text)?;
-    users::restore(session, kind, &text)
-}
-
-pub(crate) fn restore_database(
-    session: &mut Session,
-    config: &Config,
-    order: &Order,
-    feed: &Feed,
-) -> Result<()> {
-    let name = &order.name;
-    progress::step(format!("database {name}"));
-    let quoted = identifier(name);
-    if order.replace {
-        session
-            .query(&format!("DROP DATABASE {quoted}"))
-            .on(format!("database {name}"))?;
-    }
-    session
-        .query(&format!(
-            "CREATE DATABASE IF NOT EXISTS {quoted} CHARACTER SET {} COLLATE {}",
-            literal(&order.dump.character_set),
-            literal(&order.dump.collation)
-        ))
-        .on(format!("database {name}"))?;
-    let reader = feed.open(&order.file)?;
-    let client = programs::client(config, name).spawn()?;
-    load(client, reader, config.server, &order.dump.database, name).on(format!("database {name}"))
+    Ok(text)
 }
 
 fn seconds(nanoseconds: i64) -> u64 {
@@ -268,10 +260,12 @@ fn seconds(nanoseconds: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Dump;
 
     fn order(database: &str, name: &str) -> Order {
         Order {
-            file: format!("{database}.sql"),
+            file: Some(format!("{database}.sql")),
+            from: None,
             dump: Dump {
                 database: database.into(),
                 character_set: "utf8mb4".into(),
@@ -292,7 +286,7 @@ mod tests {
     fn new_names_must_make_sense() {
         let rename: BTreeMap<String, String> = [("a".to_owned(), "b".to_owned())].into();
         let check = |orders: &[Order], expected: Option<&str>| {
-            let problem = check_names(orders, &rename).err();
+            let problem = check_names(orders, &rename, false).err();
             let message = problem.as_ref().map(Error::message);
             assert_eq!(message, expected);
         };
@@ -309,6 +303,9 @@ mod tests {
             &[order("a", "mysql")],
             Some("rename: `mysql` is no name for a database of yours"),
         );
+        let alike = [order("a", "a"), order("A", "A")];
+        assert!(check_names(&alike, &BTreeMap::new(), false).is_ok());
+        assert!(check_names(&alike, &BTreeMap::new(), true).is_err());
     }
 
     #[test]

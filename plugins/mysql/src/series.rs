@@ -74,6 +74,15 @@ pub(crate) struct Log {
     pub(crate) anchor: String,
     /// What is different for every file of that name.
     pub(crate) identity: u32,
+    /// Whether all of it was looked through, and a restore of all databases can replay it.
+    #[serde(default)]
+    pub(crate) reviewed: bool,
+    /// Whether names that differ in capitals only are the same to the server that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) folds: Option<bool>,
+    /// The engine of tables that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<String>,
 }
 
 /// All of it.
@@ -132,6 +141,12 @@ impl Series {
         dumps.chain(log).collect()
     }
 
+    /// The place from which on the log is needed: that of the earliest dump.
+    pub(crate) fn first_position(&self) -> Option<Position> {
+        let positions = self.dumps.iter().filter_map(|(_, dump)| dump.position());
+        positions.min()
+    }
+
     /// Takes out the dumps of databases that were gone at that time, or at the end if there is none, and returns their names.
     pub(crate) fn take_gone(&mut self, until: Option<u64>) -> Vec<String> {
         let is_gone = |dump: &Dump| {
@@ -140,6 +155,12 @@ impl Series {
         };
         let gone = self.dumps.extract_if(.., |(_, dump)| is_gone(dump));
         gone.map(|(_, dump)| dump.database).collect()
+    }
+
+    /// The databases that have a dump.
+    pub(crate) fn databases(&self) -> Vec<String> {
+        let names = self.dumps.iter().map(|(_, dump)| dump.database.clone());
+        names.collect()
     }
 
     pub(crate) fn dump_of(&self, database: &str) -> Option<&(String, Dump)> {
@@ -182,6 +203,9 @@ mod tests {
                 read: 6,
                 anchor: "log.000001".into(),
                 identity: 7,
+                reviewed: true,
+                folds: Some(false),
+                engine: Some("InnoDB".into()),
             }),
         };
         let mut attributes = series.attributes();

@@ -216,6 +216,39 @@ pub(crate) fn log(session: &mut Session, version: Version) -> Result<Result<Log,
     }))
 }
 
+/// What statements mean that leave it open, by the server's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// Whether names that differ in capitals only are the same (`lower_case_table_names`).
+    pub(crate) folds: bool,
+    /// The engine of tables that name none.
+    pub(crate) engine: Option<String>,
+}
+
+pub(crate) fn habits(session: &mut Session) -> Result<Habits> {
+    let row = session.query_row(
+        "SELECT @@lower_case_table_names AS folds, @@global.default_storage_engine AS engine",
+    )?;
+    let value = |name| row.as_ref().and_then(|row| row.get(name));
+    Ok(Habits {
+        folds: value("folds").is_some_and(|folds| folds != "0"),
+        engine: value("engine").map(str::to_owned),
+    })
+}
+
+/// All databases but the server's own.
+pub(crate) fn database_names(session: &mut Session) -> Result<Vec<String>> {
+    let rows = session.query("SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA")?;
+    let mut names = Vec::new();
+    for row in &rows {
+        let name = row.expect("name")?;
+        if !is_system(name) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// The files of the binary log that the server still has, oldest first.
 pub(crate) fn log_files(session: &mut Session) -> Result<Vec<String>> {
     let rows = session.query("SHOW BINARY LOGS")?;

@@ -3,11 +3,11 @@
 //! The file is SQL that any client runs. Every account has a part of its own, headed by a comment, so that a restore can leave out those that exist:
 //! first all that make accounts, then all that give rights, because rights may be roles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_plugin::{Error, ErrorKind, Result, log};
 
-use crate::accounts_file::{heading, is_one_statement, label, parts};
+use crate::accounts_file::{Part, heading, is_one_statement, label, parts};
 use crate::client::Session;
 use crate::config::Kind;
 use crate::name::{identifier, literal};
@@ -83,25 +83,84 @@ pub(crate) fn collect(session: &mut Session, version: Version) -> Result<Option<
     }))
 }
 
-/// Makes the accounts of a file that the server does not have yet, with their rights. Returns how many. A right that the server does not know, as
-/// those of other versions, is warned of.
-pub(crate) fn restore(session: &mut Session, kind: Kind, file: &str) -> Result<usize> {
+/// What came of restoring accounts.
+pub(crate) struct Restored {
+    /// How many were made.
+    pub(crate) made: usize,
+    /// Rights that could not be given yet, each with its account: what they are on may come with the databases.
+    rest: Vec<(String, String)>,
+}
+
+/// Makes the accounts of a file that the server does not have yet, with their rights. Of those that it has, it is warned which rights they lack.
+pub(crate) fn restore(session: &mut Session, kind: Kind, file: &str) -> Result<Restored> {
     let there = accounts(session, kind)?;
-    let there: BTreeSet<String> = there.iter().map(Account::label).collect();
-    let mut parts = parts(file)?;
-    parts.retain(|part| !there.contains(part.account));
-    for part in &parts {
+    let there: BTreeMap<String, String> = there
+        .iter()
+        .map(|account| (account.label(), account.name()))
+        .collect();
+    let mut restored = Restored {
+        made: 0,
+        rest: Vec::new(),
+    };
+    for part in parts(file)? {
+        if let Some(name) = there.get(part.account) {
+            if !part.makes_account {
+                warn_of_lacking(session, name, &part)?;
+            }
+            continue;
+        }
+        restored.made += usize::from(part.makes_account);
         for statement in &part.statements {
             if let Err(error) = session.query(statement) {
                 // Without its account nothing that follows would make sense; without one right of many the rest does.
                 if part.makes_account || error.kind() == ErrorKind::Unavailable {
                     return Err(error.on(format!("account {}", part.account)));
                 }
-                log::warn(format!("rights of {}: {error}", part.account));
+                let right = (part.account.to_owned(), (*statement).to_owned());
+                restored.rest.push(right);
             }
         }
     }
-    Ok(parts.iter().filter(|part| part.makes_account).count())
+    Ok(restored)
+}
+
+impl Restored {
+    /// Gives the rights that could not be given before there were databases. Returns those that still cannot be, by account, and why.
+    pub(crate) fn give_rest(self, session: &mut Session) -> Result<Vec<(String, Error)>> {
+        let mut failed = Vec::new();
+        for (account, statement) in self.rest {
+            match session.query(&statement) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) => failed.push((account, error)),
+            }
+        }
+        Ok(failed)
+    }
+}
+
+/// An account that is there may be what a restore that failed has left, without the rights on what was not restored then.
+fn warn_of_lacking(session: &mut Session, name: &str, part: &Part<'_>) -> Result<()> {
+    // What comes after may be a password.
+    let right = |grant: &str| {
+        let (right, _) = grant.split_once(" TO ")?;
+        Some(right.to_owned()).filter(|_| !grant.starts_with("GRANT USAGE ON *.*"))
+    };
+    let rows = match session.query(&format!("SHOW GRANTS FOR {name}")) {
+        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+        rows => rows.unwrap_or_default(),
+    };
+    let given: BTreeSet<String> = rows.iter().filter_map(|row| right(row.at(0)?)).collect();
+    let lacking = part.statements.iter().filter_map(|grant| right(grant));
+    let lacking: Vec<String> = lacking.filter(|right| !given.contains(right)).collect();
+    if !lacking.is_empty() {
+        log::warn(format!(
+            "account {} exists and is left as it is, without rights that the backup has: {}",
+            part.account,
+            lacking.join("; ")
+        ));
+    }
+    Ok(())
 }
 
 fn accounts(session: &mut Session, kind: Kind) -> Result<Vec<Account>> {

@@ -11,13 +11,16 @@ use strongroom_plugin::{
     VerifyRequest, progress, several,
 };
 
+use crate::backup::FOLDS;
 use crate::client::Session;
 use crate::config::Config;
+use crate::load::{Loader, Order};
 use crate::name::USERS_FILE;
-use crate::replay::{self, Replay};
-use crate::restore::{Order, check_family, check_history, restore_database, restore_users};
+use crate::replay::Replay;
+use crate::restore::{check_family, check_history, users_file};
 use crate::series::{Dump, Series};
 use crate::server;
+use crate::users;
 use crate::version::Version;
 
 use ask::ask;
@@ -40,7 +43,8 @@ pub(crate) fn verify(
     let attributes = feed.attributes();
     let series = Series::parse(&attributes)?;
     let log = Replay::plan(&series, None)?;
-    let server = ScratchServer::start(config.server, &request.scratch)?;
+    let folds = attributes.iter().any(|(key, _)| key == FOLDS);
+    let server = ScratchServer::start(config.server, &request.scratch, folds)?;
     let mut session = server.connect()?;
     let version = server::version(&mut session, &server.config)?;
     check_family(&attributes, version)?;
@@ -53,14 +57,19 @@ pub(crate) fn verify(
         sums: Sums::default(),
         findings: Vec::new(),
     };
-    proof.accounts()?;
-    for (file, dump) in &series.dumps {
-        progress::check_cancelled()?;
-        if proof.restored(file, dump)? {
-            proof.rows(dump)?;
-            proof.replayed(dump, log.as_ref())?;
-            proof.tables(dump)?;
-        }
+    let accounts = proof.accounts()?;
+    let restored = proof.restored(&series, folds)?;
+    for order in &restored {
+        proof.rows(&order.dump)?;
+    }
+    if let Some(log) = log.as_ref().filter(|_| !restored.is_empty()) {
+        proof.replayed(&restored, &series.databases(), log)?;
+    }
+    for order in &restored {
+        proof.tables(&order.dump)?;
+    }
+    if let Some(accounts) = accounts {
+        proof.rights(accounts)?;
     }
     if series.dumps.is_empty() {
         let nothing = Finding::skipped("restore", "the backup holds no database");
@@ -86,7 +95,7 @@ pub(crate) fn verify(
 #[derive(Default)]
 struct Sums {
     restored: Vec<String>,
-    replayed: u64,
+    is_replayed: bool,
     tables: u64,
     rows: u64,
     sound: u64,
@@ -95,7 +104,7 @@ struct Sums {
 impl Sums {
     /// What is fine is told together.
     fn findings(&self, log: Option<&Replay>) -> Vec<Finding> {
-        let log = log.filter(|_| self.replayed > 0).map(Replay::describe);
+        let log = log.filter(|_| self.is_replayed).map(Replay::describe);
         let counts = format!(
             "{}, {} as at the backup",
             several(self.tables, "table"),
@@ -126,40 +135,58 @@ struct Proof<'a> {
 
 impl Proof<'_> {
     /// Views and routines belong to accounts. Those that this server cannot make, say because it lacks a plugin, say nothing of the backup.
-    fn accounts(&mut self) -> Result<()> {
+    fn accounts(&mut self) -> Result<Option<users::Restored>> {
         let files: BTreeSet<String> = self
             .feed
             .entries()
             .map(|entry| entry.map(|entry| entry.path))
             .collect::<Result<_>>()?;
         if !files.contains(USERS_FILE) {
-            return Ok(());
+            return Ok(None);
         }
         progress::step("accounts");
-        let made = restore_users(&mut self.session, self.server.config.server, self.feed);
-        if let Err(error) = made {
+        let text = users_file(self.feed)?;
+        let made = users::restore(&mut self.session, self.server.config.server, &text);
+        made.map(Some).or_else(|error| {
             let error = self.about_the_backup(error)?;
             self.findings.push(Finding::skipped("accounts", error));
+            Ok(None)
+        })
+    }
+
+    /// Rights on what came with the databases.
+    fn rights(&mut self, accounts: users::Restored) -> Result<()> {
+        let failed = accounts.give_rest(&mut self.session);
+        for (account, error) in failed.map_err(|error| self.server.explain(error))? {
+            let subject = format!("rights of {account}");
+            self.findings.push(Finding::skipped(subject, error));
         }
         Ok(())
     }
 
-    /// Whether the dump could be restored.
-    fn restored(&mut self, file: &str, dump: &Dump) -> Result<bool> {
-        let order = Order::new(file, dump);
-        let restored = restore_database(&mut self.session, &self.server.config, &order, self.feed);
-        match restored {
-            Ok(()) => {
-                self.sums.restored.push(dump.database.clone());
-                Ok(true)
-            }
-            Err(error) => {
-                let error = self.about_the_backup(error)?;
-                let subject = format!("restore of {}", dump.database);
-                self.findings.push(Finding::failed(subject, error));
-                Ok(false)
+    /// The databases that could be restored.
+    fn restored(&mut self, series: &Series, folds: bool) -> Result<Vec<Order>> {
+        let config = &self.server.config;
+        let mut loader = Loader::new(&mut self.session, config, self.feed, folds)?;
+        let (mut restored, mut failed) = (Vec::new(), Vec::new());
+        for (file, dump) in &series.dumps {
+            progress::check_cancelled()?;
+            let order = Order::new(file, dump);
+            match loader.database(&mut self.session, &order) {
+                Ok(()) => restored.push(order),
+                Err(error) => failed.push((dump.database.clone(), error)),
             }
         }
+        failed.extend(loader.views()?);
+        for (database, error) in failed {
+            let error = self.about_the_backup(error)?;
+            restored.retain(|order| order.dump.database != database);
+            let subject = format!("restore of {database}");
+            self.findings.push(Finding::failed(subject, error));
+        }
+        let names = restored.iter().map(|order| order.dump.database.clone());
+        self.sums.restored = names.collect();
+        Ok(restored)
     }
 
     fn rows(&mut self, dump: &Dump) -> Result<()> {
@@ -172,18 +199,13 @@ impl Proof<'_> {
         Ok(())
     }
 
-    fn replayed(&mut self, dump: &Dump, log: Option<&Replay>) -> Result<()> {
-        let Some(log) = log else {
-            return Ok(());
-        };
-        let subject = format!("binary log for {}", dump.database);
-        let name = &dump.database;
-        let replayed = replay::replay(&self.server.config, dump, name, log, self.feed);
-        match replayed {
-            Ok(()) => self.sums.replayed += 1,
+    fn replayed(&mut self, orders: &[Order], others: &[String], log: &Replay) -> Result<()> {
+        let config = &self.server.config;
+        match log.run(&mut self.session, config, orders, others, self.feed) {
+            Ok(()) => self.sums.is_replayed = true,
             Err(error) => {
                 let error = self.about_the_backup(error)?;
-                self.findings.push(Finding::failed(subject, error));
+                self.findings.push(Finding::failed("binary log", error));
             }
         }
         Ok(())
@@ -213,7 +235,10 @@ impl Proof<'_> {
             ));
         }
         match error.kind() {
-            ErrorKind::Failed | ErrorKind::Corrupted | ErrorKind::NotFound => Ok(error),
+            ErrorKind::Failed
+            | ErrorKind::Corrupted
+            | ErrorKind::NotFound
+            | ErrorKind::Unsupported => Ok(error),
             _ => Err(error),
         }
     }

@@ -38,7 +38,7 @@ fn with_words(family: &Family, options: &[&str]) -> Server {
 }
 
 /// The server's own clock, and a second in which nothing happens on both sides of it.
-fn moment(server: &Server) -> String {
+pub(crate) fn moment(server: &Server) -> String {
     std::thread::sleep(Duration::from_millis(2100));
     let moment = server.sql("SELECT DATE_FORMAT(UTC_TIMESTAMP(), '%Y-%m-%dT%H:%i:%sZ')");
     std::thread::sleep(Duration::from_millis(2100));
@@ -402,7 +402,7 @@ fn the_stored_log_is_the_servers_byte_for_byte_and_mysqlbinlog_reads_it() {
     }
 }
 
-fn check_full(place: &Place, why: &str) {
+pub(crate) fn check_full(place: &Place, why: &str) {
     place.ok(&["backup"]);
     assert_eq!(newest_kind(place), "full");
     let shown = place.ok(&["show", "latest"]);

@@ -3,10 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod across;
 mod failures;
 mod files;
 mod kills;
 mod logs;
+mod places;
 mod restores;
 mod rows;
 mod settings;

@@ -42,8 +42,16 @@ pub(crate) enum Kind {
     TransactionsBefore,
     /// What follows is encrypted.
     Encryption,
-    /// Anything else.
-    Other,
+    /// Which table the rows that follow are of.
+    Table,
+    /// Rows that were written, changed or removed.
+    Rows,
+    /// The statement that made the rows, for people.
+    Annotation,
+    /// What belongs to the log and not to the data, or prepares the statement that follows.
+    Aside,
+    /// What cannot be replayed by itself, and why.
+    Unreplayable(&'static str),
 }
 
 impl Event {
@@ -96,7 +104,18 @@ impl Kind {
             33 | 34 | 42 | 162 => Self::Transaction,
             163 => Self::TransactionsBefore,
             164 => Self::Encryption,
-            _ => Self::Other,
+            19 => Self::Table,
+            // MariaDB compresses them by themselves. MySQL writes some of JSON in part.
+            23..=25 | 30..=32 | 39 | 166..=171 => Self::Rows,
+            29 | 160 => Self::Annotation,
+            // The end of a file, a value that the next statement uses, a commit, what only groups of servers use, which files are done with.
+            3 | 5 | 13 | 14 | 16 | 28 | 35..=37 | 161 => Self::Aside,
+            38 => Self::Unreplayable("a transaction in two steps (XA)"),
+            6 | 8..=12 | 17 | 18 => Self::Unreplayable("LOAD DATA as a statement"),
+            26 => Self::Unreplayable("a note of the server that it has lost changes"),
+            40 => Self::Unreplayable("a compressed transaction (binlog_transaction_compression)"),
+            165 => Self::Unreplayable("a compressed statement (log_bin_compress)"),
+            _ => Self::Unreplayable("an event of a kind that is not known"),
         }
     }
 }
@@ -115,6 +134,21 @@ impl Checksum {
             Self::Crc32 => CHECKSUM_BYTES,
         }
     }
+}
+
+/// The event with another body between its header and its checksum, or none where that would be too long for one.
+pub(super) fn with_body(header: &[u8], body: &[&[u8]], checksum: Checksum) -> Option<Vec<u8>> {
+    let mut event = header.get(..HEADER_BYTES)?.to_vec();
+    for part in body {
+        event.extend_from_slice(part);
+    }
+    let whole = u32::try_from(event.len() + checksum.bytes()).ok()?;
+    event.get_mut(9..13)?.copy_from_slice(&whole.to_le_bytes());
+    if checksum == Checksum::Crc32 {
+        let sum = crc32fast::hash(&event);
+        event.extend(sum.to_le_bytes());
+    }
+    Some(event)
 }
 
 /// The format event of a file.

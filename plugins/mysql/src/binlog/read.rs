@@ -30,7 +30,7 @@ pub(crate) fn read_log<S: BufRead + Write, F: LogFiles>(
     end: &Position,
     files: &mut F,
 ) -> Result<()> {
-    let packets = ask(&mut session, first)?;
+    let packets = ask(&mut session, first, MAGIC.len() as u32)?;
     let mut reading: Option<Reading<F::File>> = None;
     while let Some(incoming) = Incoming::next(packets)?? {
         files.go_on()?;
@@ -69,7 +69,7 @@ pub(crate) fn identify<S: BufRead + Write>(
     mut session: Session<S>,
     name: &str,
 ) -> Result<Option<u32>> {
-    let packets = ask(&mut session, name)?;
+    let packets = ask(&mut session, name, MAGIC.len() as u32)?;
     while let Ok(Some(incoming)) = Incoming::next(packets)? {
         if incoming.event.kind == Kind::Format {
             let format = Format::parse(&incoming.whole()?).ok_or_else(unreadable)?;

@@ -6,7 +6,7 @@ use mysql_common::packets::{BinlogDumpFlags, ComBinlogDump};
 use mysql_common::proto::MySerialize;
 use strongroom_plugin::{Error, ErrorKind, Result};
 
-use super::event::{Event, HEADER_BYTES, MAGIC};
+use super::event::{Event, HEADER_BYTES};
 use crate::wire::{Packets, Payload, Session, connection, server_error};
 
 const EVENT: u8 = 0x00;
@@ -16,13 +16,14 @@ const END: u8 = 0xfe;
 /// No event that we look into is longer.
 const SMALL_BYTES: usize = 64 * 1024;
 
-/// Asks for everything from the begin of a file on.
+/// Asks for everything from a place in a file on, where an event begins.
 ///
 /// The server thinks that it talks to a replica which wants what there is and no more (`BINLOG_DUMP_NON_BLOCK`, with the server id 0 that no
 /// replica has).
 pub(crate) fn ask<'a, S: BufRead + Write>(
     session: &'a mut Session<S>,
     file: &str,
+    offset: u32,
 ) -> Result<&'a mut Packets<S>> {
     // A replica that does not say that it knows checksums gets an error or events without them. MySQL has renamed the variable, and MariaDB
     // sends events of its own only to those who know them.
@@ -36,7 +37,7 @@ pub(crate) fn ask<'a, S: BufRead + Write>(
         flags |= BinlogDumpFlags::BINLOG_THROUGH_POSITION;
     }
     let request = ComBinlogDump::new(0)
-        .with_pos(MAGIC.len() as u32)
+        .with_pos(offset)
         .with_flags(flags)
         .with_filename(file.as_bytes());
     let mut bytes = Vec::new();
@@ -76,9 +77,14 @@ impl<'a, S: BufRead + Write> Incoming<'a, S> {
     }
 
     /// All of it, where it is small.
-    pub(crate) fn whole(mut self) -> Result<Vec<u8>> {
+    pub(crate) fn whole(self) -> Result<Vec<u8>> {
+        self.at_most(SMALL_BYTES)
+    }
+
+    /// All of it, where it is no longer than that.
+    pub(crate) fn at_most(mut self, bytes: usize) -> Result<Vec<u8>> {
+        let limit = bytes as u64;
         let mut bytes = self.header.to_vec();
-        let limit = SMALL_BYTES as u64;
         (&mut self.payload)
             .take(limit)
             .read_to_end(&mut bytes)
@@ -88,6 +94,14 @@ impl<'a, S: BufRead + Write> Incoming<'a, S> {
         } else {
             Err(unreadable())
         }
+    }
+
+    /// The begin of its body. Goes past the rest.
+    pub(crate) fn head<const N: usize>(mut self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.payload.read_exact(&mut bytes).map_err(connection)?;
+        self.skip()?;
+        Ok(bytes)
     }
 
     /// Goes past it.

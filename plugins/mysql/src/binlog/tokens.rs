@@ -3,7 +3,8 @@
 //! What a server only reads if it is new enough (`/*!50003 … */`) is read here: in its log a server leaves none of what it did not read itself.
 
 use std::iter::Peekable;
-use std::str::Chars;
+use std::ops::Range;
+use std::str::CharIndices;
 
 /// The smallest part of a statement that means something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,29 +26,45 @@ impl Token {
     }
 }
 
-/// Those of a statement.
+/// Those of a statement, each with the bytes that it takes.
 pub(super) struct Tokens<'a> {
-    letters: Peekable<Chars<'a>>,
+    letters: Peekable<CharIndices<'a>>,
+    length: usize,
+    escapes: bool,
     /// Within a comment that is read.
     is_opened: bool,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn of(sql: &'a str) -> Self {
+    /// `escapes` says whether a backslash in a text takes the letter after it for itself.
+    pub(super) fn of(sql: &'a str, escapes: bool) -> Self {
         Self {
-            letters: sql.chars().peekable(),
+            letters: sql.char_indices().peekable(),
+            length: sql.len(),
+            escapes,
             is_opened: false,
         }
+    }
+
+    fn next_if(&mut self, is_wanted: impl Fn(&char) -> bool) -> Option<char> {
+        let letter = self.letters.next_if(|(_, letter)| is_wanted(letter));
+        letter.map(|(_, letter)| letter)
+    }
+
+    fn next_if_eq(&mut self, wanted: char) -> Option<char> {
+        self.next_if(|letter| *letter == wanted)
     }
 
     /// What a quote encloses. Twice the quote is the quote.
     fn quoted(&mut self, quote: char) -> Option<String> {
         let mut text = String::new();
         loop {
-            match self.letters.next()? {
-                '\\' if quote != '`' => text.extend(self.letters.next()),
+            match self.letters.next()?.1 {
+                '\\' if quote != '`' && self.escapes => {
+                    text.extend(self.letters.next().map(|(_, letter)| letter));
+                }
                 letter if letter != quote => text.push(letter),
-                _ if self.letters.next_if_eq(&quote).is_some() => text.push(quote),
+                _ if self.next_if_eq(quote).is_some() => text.push(quote),
                 _ => return Some(text),
             }
         }
@@ -55,14 +72,14 @@ impl<'a> Tokens<'a> {
 
     /// After `/*`: false where the comment has no end.
     fn comment(&mut self) -> bool {
-        let is_marked = self.letters.next_if_eq(&'M').is_some();
-        if self.letters.next_if_eq(&'!').is_some() {
-            while self.letters.next_if(char::is_ascii_digit).is_some() {}
+        let is_marked = self.next_if_eq('M').is_some();
+        if self.next_if_eq('!').is_some() {
+            while self.next_if(char::is_ascii_digit).is_some() {}
             self.is_opened = true;
             return true;
         }
         let mut last = if is_marked { 'M' } else { ' ' };
-        for letter in self.letters.by_ref() {
+        for (_, letter) in self.letters.by_ref() {
             if (last, letter) == ('*', '/') {
                 return true;
             }
@@ -72,7 +89,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn line(&mut self) {
-        for letter in self.letters.by_ref() {
+        for (_, letter) in self.letters.by_ref() {
             if letter == '\n' {
                 return;
             }
@@ -81,13 +98,13 @@ impl<'a> Tokens<'a> {
 }
 
 impl Iterator for Tokens<'_> {
-    type Item = Token;
+    type Item = (Token, Range<usize>);
 
-    fn next(&mut self) -> Option<Token> {
+    fn next(&mut self) -> Option<(Token, Range<usize>)> {
         loop {
-            let letter = self.letters.next()?;
-            let follows = self.letters.peek().copied();
-            return Some(match letter {
+            let (from, letter) = self.letters.next()?;
+            let follows = self.letters.peek().map(|(_, letter)| *letter);
+            let token = match letter {
                 _ if letter.is_whitespace() => continue,
                 '#' => {
                     self.line();
@@ -113,13 +130,15 @@ impl Iterator for Tokens<'_> {
                 '\'' => self.quoted(letter).map_or(Token::Broken, |_| Token::Text),
                 _ if is_letter(&letter) => {
                     let mut word = String::from(letter);
-                    while let Some(letter) = self.letters.next_if(is_letter) {
+                    while let Some(letter) = self.next_if(is_letter) {
                         word.push(letter);
                     }
                     Token::Word(word)
                 }
                 _ => Token::Sign(letter),
-            });
+            };
+            let to = self.letters.peek().map_or(self.length, |(at, _)| *at);
+            return Some((token, from..to));
         }
     }
 }
@@ -136,8 +155,8 @@ mod tests {
     #[test]
     fn a_statement_is_taken_apart() {
         let check = |sql: &str, expected: &str| {
-            let shown: Vec<String> = Tokens::of(sql)
-                .map(|token| match token {
+            let shown: Vec<String> = Tokens::of(sql, true)
+                .map(|(token, _)| match token {
                     Token::Word(word) => word,
                     Token::Quoted(name) => format!("[{name}]"),
                     Token::Text => "'".into(),
@@ -159,5 +178,16 @@ mod tests {
         check("a 'b", "a broken");
         check("a /* b", "a broken");
         check("a - 1 / 2", "a - 1 / 2");
+    }
+
+    #[test]
+    fn a_token_knows_its_bytes_and_a_backslash_may_be_but_a_letter() {
+        let sql = "DROP /*x*/ `ä``b`.c";
+        let spans: Vec<&str> = Tokens::of(sql, true).map(|(_, at)| &sql[at]).collect();
+        assert_eq!(spans, ["DROP", "`ä``b`", ".", "c"]);
+        let count = |escapes| Tokens::of(r"'a\' b 'c'", escapes).count();
+        assert_eq!((count(true), count(false)), (3, 3));
+        let count = |escapes| Tokens::of(r"'a' b", escapes).count();
+        assert_eq!((count(true), count(false)), (1, 2));
     }
 }

@@ -51,26 +51,29 @@ pub(super) fn needs(kind: Kind, scratch: &Scratch, has_log: bool) -> Needs {
     }
 }
 
-/// Makes the data of a MariaDB.
+/// Names are the same whatever their capitals. MySQL must know it when its data are made.
+const FOLDS: &str = "--lower-case-table-names=1";
+
 /// The only folder that statements may read files from and write them to.
 const FILES: &str = "files";
 
+/// Makes the data of a MariaDB.
 const INSTALL: &str = "mariadb-install-db";
 
 impl ScratchServer {
-    /// Makes it, and waits until it answers.
-    pub(super) fn start(kind: Kind, scratch: &Scratch) -> Result<Self> {
+    /// Makes it, and waits until it answers. `folds` says whether names that differ in capitals only are the same to it.
+    pub(super) fn start(kind: Kind, scratch: &Scratch, folds: bool) -> Result<Self> {
         let password = format!("{:016x}{:016x}", get_random_u64(), get_random_u64());
         let config = config(kind, scratch, &password)?;
         progress::step("making a server");
-        create(kind, scratch)?.success()?;
+        create(kind, scratch, folds)?.success()?;
         std::fs::create_dir(scratch.path(FILES))?;
         let accounts = scratch.path("accounts.sql");
         std::fs::write(&accounts, first_accounts(kind, &password))?;
         progress::step("starting the server");
         let server = Self {
             config,
-            process: server(kind, scratch).spawn()?,
+            process: server(kind, scratch, folds).spawn()?,
         };
         server.wait_until_ready()?;
         // It was read, and holds the password.
@@ -136,9 +139,9 @@ fn config(kind: Kind, scratch: &Scratch, password: &str) -> Result<Config> {
         .map_err(|error| Error::new(ErrorKind::Failed, format!("the scratch server: {error}")))
 }
 
-fn create(kind: Kind, scratch: &Scratch) -> Result<Process> {
+fn create(kind: Kind, scratch: &Scratch, folds: bool) -> Result<Process> {
     let data = format!("--datadir={}", scratch.path("data"));
-    match kind {
+    let command = match kind {
         Kind::Mariadb => Command::new(INSTALL)
             .arg("--no-defaults")
             .arg(data)
@@ -150,12 +153,15 @@ fn create(kind: Kind, scratch: &Scratch) -> Result<Process> {
             .arg("--initialize-insecure")
             .arg("--secure-file-priv=NULL")
             .arg(data),
-    }
-    .env("PATH", PATH)
-    .spawn()
+    };
+    let command = match (folds, kind) {
+        (true, Kind::Mysql) => command.arg(FOLDS),
+        _ => command,
+    };
+    command.env("PATH", PATH).spawn()
 }
 
-fn server(kind: Kind, scratch: &Scratch) -> Command {
+fn server(kind: Kind, scratch: &Scratch, folds: bool) -> Command {
     let command = Command::new(kind.server_program())
         .arg("--no-defaults")
         .arg(format!("--datadir={}", scratch.path("data")))
@@ -174,6 +180,10 @@ fn server(kind: Kind, scratch: &Scratch) -> Command {
             "--innodb-doublewrite=OFF",
         ])
         .env("PATH", PATH);
+    let command = match folds {
+        true => command.arg(FOLDS),
+        false => command,
+    };
     match kind {
         // It takes a directory, and then no other one.
         Kind::Mariadb => command.arg(format!("--secure-file-priv={}", scratch.path(FILES))),

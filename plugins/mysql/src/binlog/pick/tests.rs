@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
+use super::super::event::Event;
 use super::super::event::tests::{event, format_event};
+use super::super::rows::tests::{rows_event, table_event};
+use super::super::scope::Part;
 use super::super::statement::tests::statement_event;
 use super::*;
 
 const TRANSACTION: u8 = 162;
-const ROWS: u8 = 23;
 
 /// A file with a transaction at each of these times, and where each begins.
 fn file(created: u32, times: &[u32]) -> (Vec<u8>, Vec<u64>) {
@@ -16,17 +18,26 @@ fn file(created: u32, times: &[u32]) -> (Vec<u8>, Vec<u64>) {
     for &time in times {
         begins.push(bytes.len() as u64);
         bytes.extend(event(TRANSACTION, time, 1, b"begin", true));
-        bytes.extend(event(ROWS, time, 1, &[7; 100_000], true));
+        bytes.extend(table_event(1, "shop", time));
+        bytes.extend(rows_event(1, true, time, &[7; 100_000]));
     }
     (bytes, begins)
 }
 
-fn wanted(from: Position, until: Option<u64>) -> Wanted {
-    Wanted {
-        database: "shop".into(),
-        is_renamed: false,
+fn part(database: &str, name: &str, from: Position) -> Part {
+    Part {
+        database: database.into(),
+        name: name.into(),
         from,
+    }
+}
+
+fn wanted(from: Position, until: Option<u64>) -> Wanted {
+    let scope = Scope::new([part("shop", "shop", from)], [], Some(false));
+    Wanted {
+        scope,
         until,
+        family: Family::Mariadb,
     }
 }
 
@@ -91,44 +102,104 @@ fn a_log_that_lacks_something_is_not_replayed() {
     assert_eq!(error.kind(), ErrorKind::Corrupted);
 }
 
-#[test]
-fn a_statement_is_moved_left_out_or_in_the_way() {
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(format_event(1, true));
+/// What is picked of a file with these events, for a `shop` that has another name now, and a `blog` that begins after the first of them.
+fn picked(events: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let mut bytes = [&MAGIC[..], &format_event(1, true)].concat();
     let begin = bytes.len() as u64;
-    for (database, sql) in [
-        ("", "TRUNCATE TABLE shop.words"),
-        ("", "GRANT ALL ON shop.* TO a"),
-        ("blog", "DROP TABLE shop.words"),
-        ("blog", "DROP TABLE words"),
-        ("shop", "DROP TABLE blog.words"),
-        ("blog", "DROP TABLE words, shop.words"),
-    ] {
-        bytes.extend(statement_event(database, sql, 5, true));
-    }
-    let open = |_: &str| Ok(Cursor::new(bytes.clone()));
-    let wanted = |is_renamed| Wanted {
-        is_renamed,
-        ..wanted(Position::new("log.1", begin), None)
+    let second = begin + events[0].len() as u64;
+    bytes.extend(events.concat());
+    let parts = [
+        part("shop", "shop_2", Position::new("log.1", begin)),
+        part("blog", "blog", Position::new("log.1", second)),
+    ];
+    let scope = Scope::new(parts, [], Some(false));
+    let files = [("log.1".to_owned(), bytes)].into();
+    let wanted = Wanted {
+        scope,
+        until: None,
+        family: Family::Mariadb,
     };
-    let mut picked = Pick::new(wanted(false), vec!["log.1".into()], open).expect("a log");
-    let mut out = Vec::new();
-    while picked.next(&mut out).expect("picked") {}
-    let mut expected = bytes[..begin as usize].to_vec();
-    for sql in ["TRUNCATE TABLE shop.words", "DROP TABLE shop.words"] {
-        expected.extend(statement_event("shop", sql, 5, true));
-    }
-    assert!(out == expected);
-    assert_eq!(picked.doubtful, ["DROP TABLE words, shop.words"]);
+    let stream = pick(&files, wanted)?;
+    Ok(stream[begin as usize..].to_vec())
+}
 
-    let mut picked = Pick::new(wanted(true), vec!["log.1".into()], open).expect("a log");
-    let mut out = Vec::new();
-    let error = loop {
-        match picked.next(&mut out) {
-            Ok(true) => {}
-            Ok(false) => panic!("it names the old name"),
-            Err(error) => break error,
-        }
+#[test]
+fn all_databases_come_in_one_stream_in_the_order_of_the_log() {
+    let events = [
+        statement_event("", "DROP TABLE shop.a, blog.a", 5, true),
+        table_event(1, "shop", 5),
+        table_event(2, "blog", 5),
+        rows_event(1, false, 5, b"one"),
+        rows_event(2, true, 5, b"two"),
+        event(160, 5, 1, b"why", true),
+        statement_event("blog", "DROP TABLE b", 5, true),
+    ];
+    let expected = [
+        statement_event("shop_2", "DROP TABLE `shop_2`.a", 5, true),
+        table_event(1, "shop_2", 5),
+        table_event(2, "blog", 5),
+        rows_event(1, false, 5, b"one"),
+        rows_event(2, true, 5, b"two"),
+        statement_event("blog", "DROP TABLE b", 5, true),
+    ];
+    assert!(picked(&events).is_ok_and(|found| found == expected.concat()));
+}
+
+#[test]
+fn rows_that_are_not_wanted_leave_whole_statements_behind() {
+    let events = [
+        table_event(1, "shop", 5),
+        table_event(2, "other", 5),
+        rows_event(1, false, 5, b"one"),
+        rows_event(2, false, 5, b"two"),
+        rows_event(1, false, 5, b"three"),
+        rows_event(2, true, 5, b"four"),
+        table_event(2, "other", 5),
+        rows_event(2, true, 5, b"five"),
+    ];
+    let expected = [
+        table_event(1, "shop_2", 5),
+        rows_event(1, false, 5, b"one"),
+        rows_event(1, true, 5, b"three"),
+    ];
+    assert!(picked(&events).is_ok_and(|found| found == expected.concat()));
+}
+
+#[test]
+fn a_table_whose_name_would_be_run_is_passed_over() {
+    let hostile = |time| {
+        let mut body = vec![3, 0, 0, 0, 0, 0, 1, 0, 4];
+        body.extend(b"shop\0\x03a\nb\0\x01\x03\0\x01");
+        event(19, time, 1, &body, true)
     };
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let events = [
+        table_event(1, "shop", 5),
+        hostile(5),
+        rows_event(1, false, 5, b"one"),
+        rows_event(3, true, 5, b"two"),
+    ];
+    let expected = [table_event(1, "shop_2", 5), rows_event(1, true, 5, b"one")];
+    assert!(picked(&events).is_ok_and(|found| found == expected.concat()));
+}
+
+#[test]
+fn what_cannot_be_replayed_is_named() {
+    let first = statement_event("", "DROP TABLE shop.a", 5, true);
+    for (event, named) in [
+        (
+            event(38, 5, 1, b"x", true),
+            "a transaction in two steps (XA)",
+        ),
+        (event(26, 5, 1, b"x", true), "lost changes"),
+        (event(99, 5, 1, b"x", true), "not known"),
+        (
+            statement_event("blog", "UPDATE w SET a = 1", 5, true),
+            "does not say which databases it changes: UPDATE w SET a = 1",
+        ),
+    ] {
+        let error = picked(&[first.clone(), event]).expect_err(named);
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains(named), "{error}");
+        assert!(error.message().contains("at log.1:"), "{error}");
+    }
 }
