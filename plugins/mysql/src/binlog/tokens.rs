@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(spans, ["DROP", "`ä``b`", ".", "c"]);
         let count = |escapes| Tokens::of(r"'a\' b 'c'", escapes).count();
         assert_eq!((count(true), count(false)), (3, 3));
-        let count = |escapes| Tokens::of(r"'a' b", escapes).count();
+        let count = |escapes| Tokens::of(r"'a\' b", escapes).count();
         assert_eq!((count(true), count(false)), (1, 2));
     }
 }

@@ -151,7 +151,7 @@ mod tests {
             "DELIMITER ;;\na;\nb;;\ndelimiter ;\nc;\nd\n",
             &[0, 1, 3, 4, 5],
         );
-        check("a\nDELIMITER ;;\nb;\nc;\n", &[0, 3]);
+        check("a\nDELIMITER ;\nb;\nc;\n", &[0, 2, 3]);
         check(
             "/*!50003 SET sql_mode = 'NO_BACKSLASH_ESCAPES' */ ;\na '\\' ;\nb;\n",
             &[0, 1, 2],
