@@ -147,7 +147,11 @@ impl Scope {
         if renamed.is_some() && !statement.is_exact {
             return Err("a statement in a character set that is not read".into());
         }
-        let current = current.map_or(first, |part| part.name.as_str());
+        let current = match change.what {
+            // It goes, or comes anew: whoever was in it has to enter it again.
+            What::Creation { .. } | What::Removal => "",
+            _ => current.map_or(first, |part| part.name.as_str()),
+        };
         let crosses = names.len() > 1 && change.what != What::List;
         keep(current, renamed.as_deref(), crosses)
     }

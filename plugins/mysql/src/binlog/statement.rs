@@ -9,6 +9,9 @@ use crate::name::shown;
 /// Between the header and the variables of the session.
 const FIXED_BYTES: usize = 13;
 
+/// Where the mark stands of an event for which no database is entered, and which it is. The log program of MySQL goes on as if none was left.
+const NO_USE: (usize, u8) = (17, 8);
+
 /// How much of a statement a message shows.
 const SHOWN_LETTERS: usize = 120;
 
@@ -77,7 +80,11 @@ pub(super) fn changed_to(
     *fixed.get_mut(8)? = u8::try_from(database.len()).ok()?;
     let sql = sql.map_or(parts.sql, str::as_bytes);
     let body = [&fixed, parts.variables, database.as_bytes(), &[0], sql];
-    with_body(event, &body, checksum)
+    let mut header = event.get(..HEADER_BYTES)?.to_vec();
+    if database.is_empty() {
+        *header.get_mut(NO_USE.0)? &= !NO_USE.1;
+    }
+    with_body(&header, &body, checksum)
 }
 
 /// The variables of the session that say how a text is read. They come among the first ones, in this order.
