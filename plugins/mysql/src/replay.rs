@@ -156,23 +156,18 @@ impl Replay {
         family: Kind,
         feed: &'a Feed,
     ) -> Result<Pick<impl FnMut(&str) -> Result<Reader> + use<'a>, Reader>> {
-        let parts = orders.iter().map(|order| {
-            let database = order.dump.database.clone();
-            let Some(from) = order.from.clone() else {
-                let problem =
-                    format!("the dump of {database} does not say where in the log it stands");
-                return Err(Error::new(ErrorKind::Corrupted, problem));
-            };
-            Ok(Part {
-                database,
+        // Of the others it is said that they are as at their dumps.
+        let parts = orders.iter().filter_map(|order| {
+            Some(Part {
+                database: order.dump.database.clone(),
                 name: order.name.clone(),
-                from,
+                from: order.from.clone()?,
             })
         });
-        let parts: Vec<Part> = parts.collect::<Result<_>>()?;
         let wanted = Wanted {
             scope: Scope::new(parts, others.iter().cloned(), self.log.folds),
             until: self.until,
+            family,
         };
         Pick::new(wanted, self.log.files.clone(), opener(feed))
     }
