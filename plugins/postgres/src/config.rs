@@ -81,6 +81,13 @@ pub(crate) struct RestoreOptions {
     /// Whether to make the roles and tablespaces that are missing.
     #[serde(default = "yes")]
     pub(crate) globals: bool,
+    /// Directories of the server's machine for tablespaces that are missing, by their names, in place of those in the backup; empty to go without one.
+    #[serde(default)]
+    pub(crate) tablespaces: BTreeMap<String, String>,
+    /// Whether to restore the rest where something of a database cannot be restored, and to name that. Materialized views that cannot be filled are named in any
+    /// case.
+    #[serde(default, rename = "go-on")]
+    pub(crate) go_on: bool,
     /// How many connections restore one database. More than one needs `work_directory`.
     #[serde(default = "one")]
     pub(crate) parallel: u16,

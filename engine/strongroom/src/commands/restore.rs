@@ -47,6 +47,9 @@ pub struct RestoreArgs {
     /// Leave files that exist as they are
     #[arg(long, conflicts_with = "overwrite")]
     keep_existing: bool,
+    /// Restore the rest where something of a database cannot be restored, and name what is missing
+    #[arg(long, conflicts_with = "target")]
+    go_on: bool,
     /// As it was at this time, where the backup reaches it: `2026-03-01 14:05` here, or `2026-03-01T13:05:00Z`
     #[arg(long, value_name = "TIME", conflicts_with = "target", value_parser = instant)]
     until: Option<Timestamp>,
@@ -120,6 +123,7 @@ fn request(args: RestoreArgs) -> Request {
             (directory, None) => Target::Directory(directory.unwrap_or_default()),
         },
         paths: args.paths,
+        go_on: args.go_on,
         until: args.until,
         options: args.options,
         conflict: match (args.overwrite, args.keep_existing) {

@@ -31,6 +31,8 @@ pub struct Request {
     pub paths: Vec<String>,
     /// What to do with files that exist.
     pub conflict: Conflict,
+    /// Whether a plugin that takes the backup is to restore the rest where something cannot be restored.
+    pub go_on: bool,
     /// The moment to come back to, where a plugin takes the backup.
     pub until: Option<Timestamp>,
     /// What the plugin that takes the backup is told beside that.
@@ -229,6 +231,9 @@ fn options(request: &Request) -> Result<String> {
         Conflict::Overwrite => drop(options.insert("conflict".into(), json!("overwrite"))),
         Conflict::KeepExisting => drop(options.insert("conflict".into(), json!("keep-existing"))),
         Conflict::Fail => {}
+    }
+    if request.go_on {
+        options.insert("go-on".into(), json!(true));
     }
     for option in &request.options {
         option.put_into(&mut options)?;

@@ -4,6 +4,7 @@
 mod common;
 
 mod adversity;
+mod elsewhere;
 mod files;
 mod hostile;
 mod left_out;
@@ -11,6 +12,7 @@ mod logical;
 mod logins;
 mod physical;
 mod server;
+mod swaps;
 mod verify;
 
 use std::path::Path;

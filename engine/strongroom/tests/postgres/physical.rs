@@ -159,6 +159,63 @@ fn what_a_standby_gave_comes_back_as_it_was_and_follows_nobody() {
     assert_eq!(new.sql("postgres", TIMELINE), "2");
 }
 
+/// What the original does for itself, a copy of it must not do a second time.
+#[test]
+fn a_restored_cluster_is_on_its_own_until_it_is_told_otherwise() {
+    let mut server = Server::start();
+    let archive = server.own_place("archive");
+    server.set("archive_command", &format!("cp %p {archive}/%f"));
+    server.set("archive_mode", "on");
+    // It would lead a server that is started on the copy to the original.
+    let data = server.data().display().to_string();
+    server.set("data_directory", &data);
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql(
+        "shop",
+        "SET client_min_messages = error; CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p WITH (connect = false, slot_name = 's')",
+    );
+    server.sql("shop", "ALTER SUBSCRIPTION s ENABLE");
+    server.sql(
+        "shop",
+        "SET synchronous_commit = local; CREATE TABLE t AS SELECT 1 AS a",
+    );
+    server.sql(
+        "shop",
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+    );
+    let place = physical_place(&server);
+    place.ok(&["backup"]);
+    server.kill();
+    let archived = files(archive.as_ref());
+
+    let config = format!(r#"{PHYSICAL}, restore_directory = "$DIR/restored""#);
+    place.configure(&configuration(
+        PHYSICAL,
+        &source("new", &config, &server),
+        &server,
+    ));
+    let told = place.ok(&["restore", "latest", "--to", "new"]);
+    assert!(
+        told.contains("turned off: archiving, subscriptions"),
+        "{told}"
+    );
+    let mut new = Server::start_on(&place.path("restored"));
+    let directory = new.sql("postgres", "SHOW data_directory");
+    assert_eq!(directory, place.path("restored").display().to_string());
+    assert_eq!(new.sql("postgres", "SHOW archive_mode"), "off");
+    // This one would wait for ever.
+    new.sql("shop", "INSERT INTO t VALUES (2)");
+    new.sql("postgres", "SELECT pg_switch_wal(); CHECKPOINT");
+    let workers = "SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL";
+    assert_eq!(new.sql("shop", workers), "0");
+    assert_eq!(files(archive.as_ref()).len(), archived.len());
+    // And takes up its own archive when it is told to.
+    new.sql("postgres", "ALTER SYSTEM RESET archive_mode");
+    new.stop();
+    new.restart();
+    assert_eq!(new.sql("postgres", "SHOW archive_mode"), "on");
+}
+
 #[test]
 fn every_backup_of_a_series_comes_back_alone_after_the_others_are_gone() {
     let server = Server::start();

@@ -246,6 +246,18 @@ impl Server {
         self.restart();
     }
 
+    /// Has it run with another setting from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.stop();
+        let file = fs::OpenOptions::new()
+            .append(true)
+            .open(self.data.join("postgresql.conf"));
+        let line = format!("{name} = '{value}'\n");
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("written");
+        self.restart();
+    }
+
     /// Does without checksums from now on.
     pub(crate) fn disable_checksums(&mut self) {
         self.stop();

@@ -1,10 +1,11 @@
 //! What belongs to no database: the script of pg_dumpall and what the server has already in, the statements to run out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use strongroom_plugin::{Result, log};
+use postgres_protocol::escape::escape_literal;
+use strongroom_plugin::{Error, ErrorKind, Result, log};
 
-use super::statements::{split, words};
+use super::statements::{split, unquoted_word, words};
 use crate::link::Client;
 
 /// What the server has already.
@@ -27,11 +28,35 @@ impl Existing {
     }
 }
 
-/// Makes what is missing; roles and tablespaces that exist stay as they are.
-pub(crate) fn apply(client: &mut Client, script: &str) -> Result<()> {
+/// Makes what is missing; roles and tablespaces that exist stay as they are. A tablespace goes to the directory that `directories` names for it, or nowhere if
+/// that is empty.
+pub(crate) fn apply(
+    client: &mut Client,
+    script: &str,
+    directories: &BTreeMap<String, String>,
+) -> Result<()> {
     let existing = Existing::of(client)?;
+    refuse_line_breaks(script)?;
+    let mut left_out: BTreeSet<String> = BTreeSet::new();
     for statement in plan(script, &existing) {
-        if let Err(failure) = client.query(&statement) {
+        let made = made_tablespace(&statement);
+        let directory = made.as_ref().and_then(|name| directories.get(name));
+        let statement = match directory {
+            Some(directory) => located(&statement, directory),
+            None => statement,
+        };
+        let is_left_out = directory.is_some_and(String::is_empty)
+            || of_tablespace(&statement).is_some_and(|name| left_out.contains(&name));
+        let result = match is_left_out {
+            true => Ok(Vec::new()),
+            false => client.query(&statement),
+        };
+        if (is_left_out || result.is_err())
+            && let Some(name) = made
+        {
+            left_out.insert(name);
+        }
+        if let Err(failure) = result {
             let what = words(&statement, 3).join(" ");
             let error = strongroom_plugin::Error::from(failure);
             // The rest may still be restored; what needs this will say so.
@@ -41,18 +66,64 @@ pub(crate) fn apply(client: &mut Client, script: &str) -> Result<()> {
     Ok(())
 }
 
+/// The tablespaces that a server has.
+pub(crate) fn tablespaces_of(client: &mut Client) -> Result<BTreeSet<String>> {
+    Ok(Existing::of(client)?.tablespaces)
+}
+
+/// Older versions of pg_dumpall write names into comments as they are: what comes after a line break would be run.
+fn refuse_line_breaks(script: &str) -> Result<()> {
+    let has_one = |statement: &String| {
+        let words = words(statement, 3);
+        let makes = matches!(words.as_slice(), [create, _, name] if create == "CREATE" && name.contains(['\n', '\r']));
+        makes.then(|| words.join(" "))
+    };
+    match split(script).iter().find_map(has_one) {
+        None => Ok(()),
+        Some(what) => {
+            let problem = format!("{} has a line break in its name", what.escape_debug());
+            Err(Error::new(ErrorKind::Unsupported, problem).hint(
+                "make the roles and tablespaces yourself from globals.sql, and restore with --option globals=false",
+            ))
+        }
+    }
+}
+
+/// A statement that makes a tablespace, for another directory.
+fn located(statement: &str, directory: &str) -> String {
+    let at = unquoted_word(statement, "LOCATION");
+    let before = at.and_then(|at| statement.get(..at)).unwrap_or(statement);
+    format!("{before}LOCATION {}", escape_literal(directory))
+}
+
+/// The tablespace that a statement is about, if it is about one.
+fn of_tablespace(statement: &str) -> Option<String> {
+    let words = words(statement, 6);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["ALTER", "TABLESPACE", name, ..]
+        | ["COMMENT", "ON", "TABLESPACE", name, ..]
+        | ["GRANT" | "REVOKE", _, "ON", "TABLESPACE", name, ..] => Some((*name).to_owned()),
+        _ => None,
+    }
+}
+
+fn made_tablespace(statement: &str) -> Option<String> {
+    match words(statement, 3).as_slice() {
+        [create, tablespace, name] if create == "CREATE" && tablespace == "TABLESPACE" => {
+            Some(name.clone())
+        }
+        _ => None,
+    }
+}
+
 /// The names of the tablespaces that the script makes.
 pub(crate) fn tablespaces(script: &str) -> Vec<String> {
-    let name = |statement: String| {
-        let words = words(&statement, 3);
-        match words.as_slice() {
-            [create, tablespace, name] if create == "CREATE" && tablespace == "TABLESPACE" => {
-                Some(name.clone())
-            }
-            _ => None,
-        }
-    };
-    split(script).into_iter().filter_map(name).collect()
+    let statements = split(script);
+    statements
+        .iter()
+        .filter_map(|it| made_tablespace(it))
+        .collect()
 }
 
 /// The statements that touch nothing that exists.
@@ -106,5 +177,29 @@ mod tests {
             ]
         );
         assert_eq!(tablespaces(script), ["fast", "slow"]);
+    }
+
+    #[test]
+    fn a_tablespace_can_lie_elsewhere() {
+        assert_eq!(
+            located(
+                "CREATE TABLESPACE \"LOCATION\" OWNER o LOCATION '/x'",
+                "/it's"
+            ),
+            "CREATE TABLESPACE \"LOCATION\" OWNER o LOCATION '/it''s'"
+        );
+        let about = |text: &str| of_tablespace(text).unwrap_or_default();
+        assert_eq!(about("GRANT ALL ON TABLESPACE \"a b\" TO shop"), "a b");
+        assert_eq!(about("GRANT a TO b"), "");
+    }
+
+    #[test]
+    fn a_name_with_a_line_break_is_not_run() {
+        let check = |script: &str, is_fine| {
+            assert_eq!(refuse_line_breaks(script).is_ok(), is_fine, "{script}");
+        };
+        check("CREATE ROLE a;\nCREATE ROLE \"b c\";", true);
+        check("COMMENT ON ROLE a IS 'x\ny';", true);
+        check("CREATE ROLE \"a\nALTER ROLE b SUPERUSER\";", false);
     }
 }

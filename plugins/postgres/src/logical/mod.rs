@@ -2,11 +2,20 @@
 //! `rows.json` for how many rows each table had.
 
 pub(crate) mod backup;
+mod beside;
+mod conversation;
+mod failures;
+mod fill;
 pub(crate) mod gaps;
 pub(crate) mod globals;
+mod lobby;
+mod make;
+mod plan;
+mod properties;
 pub(crate) mod restore;
 pub(crate) mod rows;
 mod statements;
+mod swap;
 
 use std::io::{Read, Write};
 

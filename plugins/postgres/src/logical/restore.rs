@@ -1,26 +1,23 @@
-//! Dumps back into a server: what is in the way is found before anything is written, and a database that is replaced is dropped only when
-//! the restored one is whole.
+//! Dumps back into a server. What is in the way is found before anything is written. All databases are made beside those that they replace, and get their
+//! names at one moment when they are whole: an error or a kill before that changes nothing that was there, and after it nothing is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::{Read, Write};
 
-use postgres_protocol::escape::{escape_identifier, escape_literal};
-use strongroom_plugin::command::Command;
-use strongroom_plugin::stream::Output;
 use strongroom_plugin::{
-    Attributes, Conflict, Context, Error, ErrorKind, Extraction, Feed, OnConflict, Reader,
-    RestoreRequest, Result, log, progress,
+    Attributes, Context, Error, ErrorKind, Feed, OnConflict, RestoreRequest, Result, log, progress,
 };
 
+use super::beside::{Names, check_replaceable, tidy};
+use super::fill::GoOn;
+use super::lobby::{Lobby, remove};
+use super::make::{Made, Maker, exists};
+use super::plan::{Step, choose, plan};
+use super::swap::{Swap, swap};
 use super::{DATABASES, Dumped, GLOBALS, globals, read_list, read_text};
 use crate::config::{Config, RestoreOptions};
 use crate::link::{self, Client};
-use crate::programs::{Programs, connection_string, finish};
-use crate::server::{Database, Version, is_true};
-
-const BUFFER_BYTES: usize = 256 * 1024;
-const PG_RESTORE: &str = "pg_restore";
+use crate::programs::Programs;
+use crate::server::{Version, is_true};
 
 /// Where to look around from while the configured database is replaced.
 const OTHER_LOBBY: &str = "template1";
@@ -30,23 +27,7 @@ const HOLDS_SOMETHING: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid >= 
     OR EXISTS (SELECT FROM pg_type WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384) \
     OR EXISTS (SELECT FROM pg_largeobject_metadata) OR EXISTS (SELECT FROM pg_extension WHERE oid >= 16384)";
 
-/// What one database becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Step {
-    dumped: Dumped,
-    /// Its name at the target.
-    name: String,
-    /// Whether one of that name is in the way, to be replaced.
-    replaces: bool,
-}
-
-impl Step {
-    fn is_renamed(&self) -> bool {
-        self.name != self.dumped.database.name
-    }
-}
-
-/// Restores the dumps that the feed holds.
+/// Restores the dumps that are asked for.
 pub(crate) fn restore(
     config: &Config,
     request: &RestoreRequest<RestoreOptions>,
@@ -59,52 +40,66 @@ pub(crate) fn restore(
     }
     let options = &request.options;
     options.check(config)?;
-    let paths: BTreeSet<String> = feed
-        .entries()
-        .map(|entry| entry.map(|entry| entry.path))
-        .collect::<Result<_>>()?;
-    let dumped = dumped(feed, &paths)?;
+    let dumped = choose(listed(feed)?, &request.paths)?;
 
     let mut client = link::connect(config, &config.database)?;
     let version = Version::of(&mut client)?;
     let programs = Programs::find(config, &version)?;
     let existing = existing(config, &mut client, &dumped, options)?;
+    client.close();
     let steps = plan(dumped, options, &existing)?;
     let replaces_own = |it: &Step| it.replaces && it.name == config.database;
     let lobby = match steps.iter().any(replaces_own) {
         true => OTHER_LOBBY,
         false => &config.database,
     };
-    if lobby != config.database {
-        client.close();
-        client = link::connect(config, lobby)?;
+    let mut lobby = Lobby::enter(config, lobby)?;
+    for step in steps.iter().filter(|it| it.replaces) {
+        check_replaceable(lobby.client()?, &step.name)?;
     }
+    let overwrites = options.conflict == OnConflict::Overwrite;
+    let mut taken = tidy(&mut lobby, &steps, overwrites)?;
 
-    // Whichever databases were asked for: their objects belong to roles.
-    if options.globals {
-        progress::step("roles and tablespaces");
-        globals::apply(&mut client, &globals(feed)?)?;
+    let maker = Maker {
+        config,
+        programs: &programs,
+        feed,
+        parallel: options.parallel,
+        go_on: match options.go_on {
+            true => GoOn::Always,
+            false => GoOn::Refreshes,
+        },
+        server: version.major,
+        lost_tablespaces: apply_globals(lobby.client()?, feed, options)?,
+    };
+    let steps: Vec<_> = steps
+        .into_iter()
+        .map(|step| (Names::choose(&step.name, &mut taken), step))
+        .collect();
+    progress::expect(size(feed, &steps)?, None);
+    let result = make_all(&maker, &mut lobby, &steps).and_then(|made| {
+        progress::step("giving the databases their names");
+        swap(&mut lobby, &swaps(&steps, &made))?;
+        Ok(made)
+    });
+    let made = match result {
+        Ok(made) => made,
+        Err(error) => return Err(give_up(&mut lobby, &steps, error)),
+    };
+    let kept = drop_replaced(&mut lobby, &steps, &made);
+    lobby.close();
+    for (subject, reason) in made.iter().flat_map(|it| &it.left_out) {
+        feed.missing(subject, reason);
     }
-    let mut restored = Vec::new();
-    for step in &steps {
-        progress::check_cancelled()?;
-        progress::step(&step.name);
-        let work = Work {
-            config,
-            programs: &programs,
-            lobby,
-            parallel: options.parallel,
-            feed,
-        };
-        work.restore(&mut client, step)
-            .on(format_args!("database {}", step.name.escape_debug()))?;
-        restored.push(step.name.as_str());
-    }
-    client.close();
-    Ok(vec![
+    let names: Vec<_> = steps.iter().map(|(_, step)| step.name.as_str()).collect();
+    let mut attributes = vec![
         ("server".into(), config.address().to_string()),
-        ("databases".into(), restored.join(", ")),
-    ])
+        ("databases".into(), names.join(", ")),
+    ];
+    if !kept.is_empty() {
+        attributes.push(("kept".into(), kept.join(", ")));
+    }
+    Ok(attributes)
 }
 
 /// The statements for what belongs to no database.
@@ -112,15 +107,33 @@ pub(crate) fn globals(feed: &Feed) -> Result<String> {
     read_text(GLOBALS, feed)
 }
 
-/// What the backup says of the dumps that are asked for.
-fn dumped(feed: &Feed, paths: &BTreeSet<String>) -> Result<Vec<Dumped>> {
-    let all = listed(feed)?.into_iter();
-    Ok(all.filter(|it| paths.contains(&it.path)).collect())
-}
-
 /// What the backup says of all its dumps.
 pub(crate) fn listed(feed: &Feed) -> Result<Vec<Dumped>> {
     read_list(DATABASES, feed).on("the backup's list of databases")
+}
+
+/// Makes a database under its own name, where there is none of that name. Anything that cannot be restored is an error.
+pub(crate) fn restore_new(
+    config: &Config,
+    programs: &Programs,
+    feed: &Feed,
+    server: u32,
+    client: &mut Client,
+    dumped: &Dumped,
+) -> Result<()> {
+    let name = &dumped.database.name;
+    let maker = Maker {
+        config,
+        programs,
+        feed,
+        parallel: 1,
+        go_on: GoOn::Never,
+        server,
+        lost_tablespaces: BTreeSet::new(),
+    };
+    let made = maker.make(client, dumped, name, name)?;
+    client.query(&made.comment(name))?;
+    Ok(())
 }
 
 /// The databases of the server, and of those that would be in the way whether they hold anything. A new server has an empty one from its beginning.
@@ -137,9 +150,11 @@ fn existing(
     // One that cannot be looked into is taken for one that does.
     let holds_something = |name: &str| {
         let mut inside = link::connect(config, name).ok()?;
-        is_true(&mut inside, HOLDS_SOMETHING).ok()
+        let holds = is_true(&mut inside, HOLDS_SOMETHING).ok();
+        inside.close();
+        holds
     };
-    let names = client.query("SELECT datname FROM pg_database")?;
+    let names = client.query("SELECT datname FROM pg_catalog.pg_database")?;
     let names = names.into_iter().flatten().flatten();
     Ok(names
         .map(|name| {
@@ -149,337 +164,124 @@ fn existing(
         .collect())
 }
 
-/// Decides what becomes of each database. `existing` are there, and hold something or not.
-fn plan(
-    dumped: Vec<Dumped>,
+/// How many bytes will be read, where that is known: what was asked for by the name of its database, the engine does not list.
+fn size(feed: &Feed, steps: &[(Names, Step)]) -> Result<Option<u64>> {
+    let mut sizes = BTreeMap::new();
+    for entry in feed.entries() {
+        let entry = entry?;
+        sizes.insert(entry.path, entry.size);
+    }
+    let size = |(_, step): &(Names, Step)| sizes.get(&step.dumped.path).copied().flatten();
+    Ok(steps.iter().map(size).sum())
+}
+
+/// Roles and tablespaces, whichever databases were asked for: their objects belong to roles. The tablespaces that are not there afterwards come out.
+fn apply_globals(
+    client: &mut Client,
+    feed: &Feed,
     options: &RestoreOptions,
-    existing: &BTreeMap<String, bool>,
-) -> Result<Vec<Step>> {
-    let is_dumped = |name: &String| dumped.iter().any(|it| it.database.name == *name);
-    if let Some(unknown) = options.rename.keys().find(|name| !is_dumped(name)) {
-        let problem = format!(
-            "rename: the backup has no database '{}'",
-            unknown.escape_debug()
-        );
-        return Err(Error::new(ErrorKind::InvalidConfig, problem));
-    }
-    let mut taken: BTreeMap<String, String> = BTreeMap::new();
-    let mut steps = Vec::new();
-    for dumped in dumped {
-        let old = dumped.database.name.clone();
-        let name = options.name_of(&old).to_owned();
-        if let Some(other) = taken.insert(name.clone(), old.clone()) {
-            let problem = format!("rename: {other} and {old} would both become {name}");
-            return Err(Error::new(ErrorKind::InvalidConfig, problem));
-        }
-        let is_in_the_way = existing.get(&name) == Some(&true);
-        match options.conflict {
-            OnConflict::KeepExisting if is_in_the_way => {
-                log::info(format!("database {name} exists and is kept"));
-                continue;
+) -> Result<BTreeSet<String>> {
+    let script = match options.globals {
+        true => {
+            progress::step("roles and tablespaces");
+            let script = globals(feed)?;
+            let named = globals::tablespaces(&script);
+            if let Some(unknown) = options.tablespaces.keys().find(|it| !named.contains(it)) {
+                let problem = format!("the backup has none called '{}'", unknown.escape_debug());
+                return Err(Error::invalid_config("tablespaces", problem));
             }
-            OnConflict::Fail if is_in_the_way => {
-                let problem = format!("database {name} exists already");
-                return Err(Error::new(ErrorKind::AlreadyExists, problem).hint(format!(
-                    "--overwrite replaces it, --option rename.{old}=NEW restores beside it"
-                )));
-            }
-            _ => {}
+            globals::apply(client, &script, &options.tablespaces)?;
+            script
         }
-        steps.push(Step {
-            dumped,
-            replaces: existing.contains_key(&name),
-            name,
-        });
-    }
-    Ok(steps)
-}
-
-/// Where dumps go, and by what means.
-pub(crate) struct Work<'a> {
-    config: &'a Config,
-    programs: &'a Programs<'a>,
-    /// The database to be in while others are made and dropped.
-    lobby: &'a str,
-    /// How many connections restore one database.
-    parallel: u16,
-    feed: &'a Feed<'a>,
-}
-
-impl<'a> Work<'a> {
-    /// With one connection.
-    pub(crate) fn new(config: &'a Config, programs: &'a Programs<'a>, feed: &'a Feed<'a>) -> Self {
-        Self {
-            config,
-            programs,
-            lobby: &config.database,
-            parallel: 1,
-            feed,
-        }
-    }
-
-    /// Restores a database under its own name, where there is none of that name.
-    pub(crate) fn restore_new(&self, client: &mut Client, dumped: Dumped) -> Result<()> {
-        let step = Step {
-            name: dumped.database.name.clone(),
-            dumped,
-            replaces: false,
-        };
-        self.restore(client, &step)
-    }
-
-    /// Restores one database. The one that it replaces waits under another name, and comes back if the restore fails.
-    fn restore(&self, client: &mut Client, step: &Step) -> Result<()> {
-        let aside = format!("{}.before-restore", clipped(&step.name, 48));
-        if step.replaces {
-            rename(client, &step.name, &aside)?;
-        }
-        let result = match step.is_renamed() {
-            true => create(client, &step.name, &step.dumped.database),
-            false => Ok(()),
-        };
-        let result = result.and_then(|()| self.fill(step));
-        match result {
-            Ok(()) if step.replaces => drop_database(client, &aside),
-            Ok(()) => Ok(()),
-            Err(error) => {
-                // The connection may have been lost with the rest.
-                let undone = link::connect(self.config, self.lobby)
-                    .and_then(|mut client| undo(&mut client, step, &aside));
-                match undone {
-                    Ok(()) => Err(error),
-                    Err(left) => Err(error.hint(left_behind(step, &aside, &left))),
-                }
-            }
-        }
-    }
-
-    fn fill(&self, step: &Step) -> Result<()> {
-        match &self.config.work_directory {
-            Some(folder) if self.parallel > 1 => self.fill_in_parallel(step, &folder.to_string()),
-            _ => self.feed_to(self.filling(step), PG_RESTORE, &step.dumped.path),
-        }
-    }
-
-    /// The program that makes the database, unless it has another name than before, and fills it.
-    fn filling(&self, step: &Step) -> Command {
-        match step.is_renamed() {
-            true => self.filling_existing(step),
-            // With the settings and rights of the database itself, which only its own name brings along.
-            false => self.pg_restore(step, self.lobby).arg("--create"),
-        }
-    }
-
-    fn filling_existing(&self, step: &Step) -> Command {
-        self.pg_restore(step, &step.name)
-    }
-
-    fn pg_restore(&self, step: &Step, database: &str) -> Command {
-        self.programs
-            .command(PG_RESTORE, &step.name)
-            .arg(format!("--dbname={}", connection_string(database)))
-            .arg("--exit-on-error")
-    }
-
-    /// By several connections, which read a file.
-    ///
-    /// Section by section: pg_restore lets what comes after the data wait for the data of its own table only, and a partitioned table has
-    /// none. Its triggers would be there, and fire, while rows still come into its partitions.
-    fn fill_in_parallel(&self, step: &Step, folder: &str) -> Result<()> {
-        let path = &step.dumped.path;
-        let extraction = Extraction {
-            target: folder.to_owned(),
-            on_conflict: Conflict::Overwrite,
-            delete_extra: false,
-        };
-        self.feed.extract(path, &extraction)?;
-        let file = format!("{folder}/{path}");
-        let jobs = format!("--jobs={}", self.parallel);
-        let result = ["pre-data", "data", "post-data"]
-            .into_iter()
-            .try_for_each(|section| {
-                let command = match section {
-                    "pre-data" => self.filling(step),
-                    _ => self.filling_existing(step).arg(&jobs),
-                };
-                let command = command.arg(format!("--section={section}"));
-                finish(PG_RESTORE, command.arg(&file).spawn()?)
-            });
-        if let Err(error) = fs::remove_file(&file) {
-            log::warn(format!("cannot remove {file}: {error}"));
-        }
-        result
-    }
-
-    /// Has a program read a dump. Not spliced: it has to be known which of the two failed.
-    fn feed_to(&self, command: Command, program: &str, path: &str) -> Result<()> {
-        let mut dump = self.feed.open(path)?;
-        let mut process = command.spawn()?;
-        let fed = match process.stdin() {
-            Some(mut input) => copy(&mut dump, &mut input),
-            None => Err(Broken::Program),
-        };
-        let finished = finish(program, process);
-        match fed {
-            Err(Broken::Backup(error)) => Err(error.on(path)),
-            Ok(()) => finished,
-            Err(Broken::Program) => {
-                finished?;
-                let problem = format!("{program} stopped reading before the end of {path}");
-                Err(Error::new(ErrorKind::Failed, problem))
-            }
-        }
-    }
-}
-
-/// Why feeding a program ended early.
-enum Broken {
-    Backup(Error),
-    Program,
-}
-
-fn copy(from: &mut Reader, to: &mut Output) -> Result<(), Broken> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let count = from
-            .read(&mut buffer)
-            .map_err(|error| Broken::Backup(error.into()))?;
-        let bytes = buffer.get(..count).unwrap_or_default();
-        if bytes.is_empty() {
-            return to.flush().map_err(|_| Broken::Program);
-        }
-        to.write_all(bytes).map_err(|_| Broken::Program)?;
-    }
-}
-
-/// pg_restore makes a database only under its old name.
-fn create(client: &mut Client, name: &str, like: &Database) -> Result<()> {
-    let owner = client.value(&format!(
-        "SELECT 1 FROM pg_roles WHERE rolname = {}",
-        escape_literal(&like.owner)
-    ))?;
-    let owner = match owner.as_str() {
-        "" => String::new(),
-        _ => format!(" OWNER {}", escape_identifier(&like.owner)),
+        // Where it is damaged, that may be why it is not to be used.
+        false => globals(feed).unwrap_or_default(),
     };
-    client.query(&format!(
-        "CREATE DATABASE {}{owner} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        escape_identifier(name),
-        escape_literal(&like.encoding),
-        escape_literal(&like.collate),
-        escape_literal(&like.ctype),
-    ))?;
-    Ok(())
+    let there = globals::tablespaces_of(client)?;
+    let named = globals::tablespaces(&script);
+    Ok(named
+        .into_iter()
+        .filter(|name| !there.contains(name))
+        .collect())
 }
 
-fn rename(client: &mut Client, from: &str, to: &str) -> Result<()> {
-    client.query(&format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid()",
-        escape_literal(from)
-    ))?;
-    client.query(&format!(
-        "ALTER DATABASE {} RENAME TO {}",
-        escape_identifier(from),
-        escape_identifier(to)
-    ))?;
-    Ok(())
-}
-
-fn drop_database(client: &mut Client, name: &str) -> Result<()> {
-    let name = escape_identifier(name);
-    client.query(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
-    Ok(())
-}
-
-fn undo(client: &mut Client, step: &Step, aside: &str) -> Result<()> {
-    drop_database(client, &step.name)?;
-    if step.replaces {
-        rename(client, aside, &step.name)?;
+fn make_all(maker: &Maker, lobby: &mut Lobby, steps: &[(Names, Step)]) -> Result<Vec<Made>> {
+    let mut made = Vec::new();
+    for (names, step) in steps {
+        progress::check_cancelled()?;
+        progress::step(&step.name);
+        let client = lobby.client()?;
+        let database = maker
+            .make(client, &step.dumped, &names.making, &step.name)
+            .on(format_args!("database {}", step.name.escape_debug()))?;
+        made.push(database);
     }
-    Ok(())
+    progress::check_cancelled()?;
+    Ok(made)
 }
 
-fn left_behind(step: &Step, aside: &str, error: &Error) -> String {
-    let name = &step.name;
-    match step.replaces {
-        true => format!("drop the half-made {name} and rename \"{aside}\" back to {name}: {error}"),
-        false => format!("drop the half-made {name}: {error}"),
-    }
+fn swaps<'a>(steps: &'a [(Names, Step)], made: &[Made]) -> Vec<Swap<'a>> {
+    let swap = |((names, step), made): (&'a (Names, Step), &Made)| Swap {
+        from: &names.making,
+        to: &step.name,
+        replaced: step.replaces.then_some(&*names.replaced),
+        drops_replaced: !made.lacks_data,
+        comment: made.comment(&step.name),
+    };
+    steps.iter().zip(made).map(swap).collect()
 }
 
-/// A name of at most `bytes`, so that there is room for more.
-fn clipped(name: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(name.len()))
-        .rev()
-        .find(|&end| name.is_char_boundary(end));
-    name.get(..end.unwrap_or(0)).unwrap_or(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dumped(name: &str) -> Dumped {
-        Dumped {
-            path: format!("{name}.dump"),
-            database: Database {
-                name: name.into(),
-                owner: "postgres".into(),
-                encoding: "UTF8".into(),
-                collate: "C".into(),
-                ctype: "C".into(),
-                size: None,
-            },
+/// Nothing got its name: what was made goes.
+fn give_up(lobby: &mut Lobby, steps: &[(Names, Step)], error: Error) -> Error {
+    for (names, _) in steps {
+        let name = &names.making;
+        let is_superuser = lobby.is_superuser;
+        let config = lobby.config;
+        let removed = lobby
+            .client()
+            .and_then(|client| match exists(client, name)? {
+                true => remove(config, client, name, is_superuser).map(drop),
+                false => Ok(()),
+            });
+        if let Err(left) = removed {
+            log::warn(format!(
+                "the half-made database {name} is left, and the next restore drops it: {left}"
+            ));
         }
     }
+    error
+}
 
-    fn check(options: &str, expected: Result<&[(&str, bool)], &str>) {
-        let options = serde_json::from_str(options).expect("good options");
-        let existing = [("shop".to_owned(), true), ("postgres".to_owned(), false)].into();
-        let dumps = vec![dumped("crm"), dumped("postgres"), dumped("shop")];
-        let steps = plan(dumps, &options, &existing);
-        let steps = steps.map(|steps| {
-            let steps = steps.into_iter().map(|step| (step.name, step.replaces));
-            steps.collect::<Vec<_>>()
-        });
-        let expected = expected.map(|steps| {
-            let steps = steps
-                .iter()
-                .map(|&(name, replaces)| (name.to_owned(), replaces));
-            steps.collect::<Vec<_>>()
-        });
-        let steps = steps.map_err(|error| error.message().to_owned());
-        assert_eq!(steps, expected.map_err(str::to_owned), "{options:?}");
+/// Drops what was replaced, but for what lacks something in its place. Those that are kept come out.
+fn drop_replaced(lobby: &mut Lobby, steps: &[(Names, Step)], made: &[Made]) -> Vec<String> {
+    let mut kept = Vec::new();
+    for ((names, step), made) in steps.iter().zip(made) {
+        if !step.replaces {
+            continue;
+        }
+        let name = &names.replaced;
+        if made.lacks_data {
+            log::warn(format!(
+                "database {} was restored in part, and the one that it replaces is kept as {name}: drop it if nobody misses anything in it",
+                step.name
+            ));
+            kept.push(name.clone());
+            continue;
+        }
+        let is_superuser = lobby.is_superuser;
+        let config = lobby.config;
+        let removed = lobby
+            .client()
+            .and_then(|client| remove(config, client, name, is_superuser));
+        match removed {
+            Ok(told) => told.into_iter().for_each(log::warn),
+            Err(error) => {
+                log::warn(format!(
+                    "database {} is restored, and the one that it replaced is left as {name}: {error}",
+                    step.name
+                ));
+                kept.push(name.clone());
+            }
+        }
     }
-
-    #[test]
-    fn a_database_that_holds_something_is_touched_only_when_that_is_asked_for() {
-        check("{}", Err("database shop exists already"));
-        check(
-            r#"{"conflict":"overwrite"}"#,
-            Ok(&[("crm", false), ("postgres", true), ("shop", true)]),
-        );
-        check(
-            r#"{"rename":{"shop":"shop_2"}}"#,
-            Ok(&[("crm", false), ("postgres", true), ("shop_2", false)]),
-        );
-    }
-
-    #[test]
-    fn a_new_name_must_be_of_something_and_its_own() {
-        check(
-            r#"{"rename":{"sales":"x"}}"#,
-            Err("rename: the backup has no database 'sales'"),
-        );
-        check(
-            r#"{"rename":{"shop":"crm"}}"#,
-            Err("rename: crm and shop would both become crm"),
-        );
-    }
-
-    #[test]
-    fn a_long_name_is_cut_between_letters() {
-        assert_eq!(clipped("shop", 48), "shop");
-        assert_eq!(clipped("größe", 3), "gr");
-    }
+    kept
 }

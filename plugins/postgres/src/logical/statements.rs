@@ -84,8 +84,28 @@ fn push(statements: &mut Vec<String>, statement: &mut String) {
     }
 }
 
+/// Where a word stands outside of quotes, written just so.
+pub(super) fn unquoted_word(text: &str, wanted: &str) -> Option<usize> {
+    let (mut quote, mut start) = (None, None);
+    let end = (text.len(), ' ');
+    for (at, letter) in text.char_indices().chain([end]) {
+        if quote.is_some() {
+            quote = quote.filter(|&it| it != letter);
+        } else if letter.is_alphanumeric() || letter == '_' {
+            start = start.or(Some(at));
+        } else {
+            let from = start.take();
+            if from.is_some_and(|from| text.get(from..at) == Some(wanted)) {
+                return from;
+            }
+            quote = Some(letter).filter(|it| matches!(it, '\'' | '"'));
+        }
+    }
+    None
+}
+
 /// After its opening quote.
-fn quoted_name(text: &str) -> (String, &str) {
+pub(super) fn quoted_name(text: &str) -> (String, &str) {
     let mut name = String::new();
     let mut rest = text;
     while let Some((part, after)) = rest.split_once('"') {
@@ -121,6 +141,15 @@ mod tests {
             "\\restrict abc\n\nSET a = 1;\n\\unrestrict abc\n",
             &["SET a = 1"],
         );
+    }
+
+    #[test]
+    fn a_word_in_quotes_is_no_word_of_the_statement() {
+        let check = |text: &str, at| assert_eq!(unquoted_word(text, "ON"), at, "{text}");
+        check("GRANT x ON y", Some(8));
+        check("GRANT \"a ON b\" IS ' ON ' ON", Some(24));
+        check("GRANT xON ON_ on", None);
+        check("ON", Some(0));
     }
 
     #[test]

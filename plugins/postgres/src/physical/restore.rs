@@ -20,6 +20,20 @@ const LOG_FOLDER: &str = "strongroom_wal";
 /// What the server writes its own settings to, and reads last.
 const AUTO_CONF: &str = "postgresql.auto.conf";
 
+/// What keeps a copy of a cluster from doing what is the original's: its log would go into the original's archive, and be taken for the original's when that
+/// is restored; its subscriptions would take what the original's wait for; its commits would wait for the original's standbys.
+const ALONE: &[(&str, &str)] = &[
+    ("archive_mode", "off"),
+    ("archive_cleanup_command", ""),
+    ("recovery_end_command", ""),
+    ("recovery_min_apply_delay", "0"),
+    ("primary_conninfo", ""),
+    ("primary_slot_name", ""),
+    ("synchronous_standby_names", ""),
+    ("max_logical_replication_workers", "0"),
+    ("external_pid_file", ""),
+];
+
 /// Up to where the log is replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Until {
@@ -76,6 +90,12 @@ pub(crate) fn restore(
             },
         ),
         (
+            "turned off".into(),
+            "archiving, subscriptions and synchronous standbys, which are the original's: in postgresql.auto.conf, until ALTER SYSTEM RESET archive_mode, \
+             max_logical_replication_workers, synchronous_standby_names and a restart"
+                .into(),
+        ),
+        (
             "next".into(),
             format!(
                 "chown -R postgres: {directory}; start a server of the same major version on it; once it takes connections, {directory}/{LOG_FOLDER} may go"
@@ -107,7 +127,7 @@ fn lay_out(directory: &str, feed: &Feed, notes: &Notes, until: &Until) -> Result
     }
     settings.extend(replay(notes.has_log().then_some(&*log_folder), until));
     for file in ["postgresql.conf", AUTO_CONF] {
-        set_targets_aside(&format!("{directory}/{file}"))?;
+        set_aside(&format!("{directory}/{file}"))?;
     }
     // What was a standby's would follow the same server again, and do again what the restore is to undo.
     let standby = format!("{directory}/standby.signal");
@@ -205,27 +225,37 @@ fn append(path: &str, text: &str) -> Result<()> {
         .on(path)
 }
 
-/// Makes comments of the targets that an earlier recovery of the cluster left behind: a server refuses two kinds of them, even if one is
-/// set back to nothing.
-fn set_targets_aside(path: &str) -> Result<()> {
+/// Makes comments of what must not hold for the restored cluster, and what no later line can take back.
+fn set_aside(path: &str) -> Result<()> {
     if !fs::exists(path).on(path)? {
         return Ok(());
     }
     let before = fs::read(path).on(path)?;
-    let after = without_targets(&before);
+    let after = without_old(&before);
     if after != before {
         fs::write(path, after).on(path)?;
     }
     Ok(())
 }
 
-fn without_targets(settings: &[u8]) -> Vec<u8> {
-    const TARGET: &[u8] = b"recovery_target";
+fn without_old(settings: &[u8]) -> Vec<u8> {
+    const OLD: &[(&[u8], &[u8])] = &[
+        // A server refuses two kinds of targets, even if one is set back to nothing.
+        (b"recovery_target", b"# of an earlier recovery: "),
+        // Whatever directory it is started on, a server goes to this one: that of the original.
+        (b"data_directory", b"# of the original: "),
+    ];
     let mut lines = Vec::with_capacity(settings.len());
     for line in settings.split_inclusive(|&byte| byte == b'\n') {
-        let name = line.trim_ascii_start().get(..TARGET.len());
-        if name.is_some_and(|name| name.eq_ignore_ascii_case(TARGET)) {
-            lines.extend_from_slice(b"# of an earlier recovery: ");
+        let text = line.trim_ascii_start();
+        let begins = |name: &[u8]| {
+            let start = text.get(..name.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
+        let old = OLD.iter().find(|(name, _)| begins(name));
+        // Another setting begins alike, and says who may read the directory.
+        if let Some((_, comment)) = old.filter(|_| !begins(b"data_directory_mode")) {
+            lines.extend_from_slice(comment);
         }
         lines.extend_from_slice(line);
     }
@@ -242,13 +272,8 @@ fn replay(log_folder: Option<&str>, until: &Until) -> Vec<String> {
         }
         None => "false".into(),
     };
-    let mut lines = vec![
-        setting("restore_command", &command),
-        // What the cluster does at the end of a recovery, or during one, may reach into an archive that others use.
-        setting("archive_cleanup_command", ""),
-        setting("recovery_end_command", ""),
-        setting("recovery_min_apply_delay", "0"),
-    ];
+    let mut lines = vec![setting("restore_command", &command)];
+    lines.extend(ALONE.iter().map(|(name, value)| setting(name, value)));
     match until {
         Until::End => {}
         Until::Time(time) => lines.push(setting("recovery_target_time", time)),
@@ -329,11 +354,19 @@ mod tests {
     }
 
     #[test]
-    fn targets_of_an_earlier_recovery_become_comments() {
-        let before = b"port = 5432\n Recovery_Target_time = '2026'\nrecovery_target_action 'promote'\n# recovery_target = ''\nx = 'recovery_target'";
-        let after = b"port = 5432\n# of an earlier recovery:  Recovery_Target_time = '2026'\n# of an earlier recovery: recovery_target_action 'promote'\n# recovery_target = ''\nx = 'recovery_target'";
-        assert_eq!(without_targets(before), after);
-        assert_eq!(without_targets(after), after);
+    fn what_would_lead_elsewhere_becomes_a_comment() {
+        let check = |before: &[u8], after: &[u8]| {
+            assert_eq!(without_old(before), after);
+            assert_eq!(without_old(after), after);
+        };
+        check(
+            b"port = 5432\n Recovery_Target_time = '2026'\nrecovery_target_action 'promote'\n# recovery_target = ''\nx = 'recovery_target'",
+            b"port = 5432\n# of an earlier recovery:  Recovery_Target_time = '2026'\n# of an earlier recovery: recovery_target_action 'promote'\n# recovery_target = ''\nx = 'recovery_target'",
+        );
+        check(
+            b"data_directory = '/srv/main'\ndata_directory_mode = 0700\n",
+            b"# of the original: data_directory = '/srv/main'\ndata_directory_mode = 0700\n",
+        );
     }
 
     #[test]
@@ -342,9 +375,15 @@ mod tests {
             replay(Some("/srv/it's 100%"), &Until::Lsn(Lsn(16))),
             [
                 r#"restore_command = 'cp ''/srv/it''\\''''s 100%%/%f'' "%p"'"#,
+                "archive_mode = 'off'",
                 "archive_cleanup_command = ''",
                 "recovery_end_command = ''",
                 "recovery_min_apply_delay = '0'",
+                "primary_conninfo = ''",
+                "primary_slot_name = ''",
+                "synchronous_standby_names = ''",
+                "max_logical_replication_workers = '0'",
+                "external_pid_file = ''",
                 "recovery_target_lsn = '0/10'",
                 "recovery_target_action = 'promote'",
             ]

@@ -1,6 +1,6 @@
 //! Proving dumps: an empty server in the scratch directory takes them all, then rows are counted and questions asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
@@ -58,7 +58,7 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
     let programs = Programs::find_by("pg_restore", server.config(), &version)?;
     make_room(&mut client, &tablespaces, &folders)?;
     progress::step("roles");
-    globals::apply(&mut client, &script)?;
+    globals::apply(&mut client, &script, &BTreeMap::new())?;
 
     let mut verification = Verification::new(vec![(
         "scratch server".into(),
@@ -71,12 +71,14 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
             Finding::failed(subject, format!("the backup lacks {}", lost.path))
         }));
     let (mut restored, mut skipped) = (Vec::new(), Vec::new());
-    let work = restore::Work::new(server.config(), &programs, feed);
     for dumped in dumped {
         progress::check_cancelled()?;
         let name = dumped.database.name.clone();
         progress::step(&name);
-        match server.explain(work.restore_new(&mut client, dumped)) {
+        let config = server.config();
+        let made =
+            restore::restore_new(config, &programs, feed, version.major, &mut client, &dumped);
+        match server.explain(made) {
             Ok(()) => restored.push(name),
             // What pg_restore says of the dump, as long as the server is there to take it.
             Err(error) if error.kind() == ErrorKind::Failed && server.is_running() => {
