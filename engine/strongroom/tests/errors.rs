@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::fs::File;
+use std::process::{Command, Stdio};
+
 use common::{ONE_OF_EACH, Place, files, two_of_each};
 use strongroom_repository::Id;
 
@@ -741,4 +744,49 @@ fn what_cannot_be_copied_or_unlocked_is_refused() {
         check_in(&place, args, exit, stderr);
         assert_eq!(files(&place.path("offsite")), before, "{args:?}");
     }
+}
+
+#[test]
+fn a_configuration_that_is_a_device_or_a_pipe_without_an_end_is_not_read() {
+    let place = Place::new(ONE_OF_EACH);
+    let made = Command::new("mkfifo").arg(place.path("pipe")).status();
+    assert!(made.expect("mkfifo runs").success());
+    for name in ["pipe", "/dev/zero"] {
+        let stderr = format!(
+            "error: cannot read the configuration {name}: it is no regular file\n\
+             hint: name another file with --config or STRONGROOM_CONFIG"
+        );
+        check_in(&place, &["--config", name, "list"], 2, &stderr);
+    }
+    // What a shell substitutes is a pipe that somebody writes to.
+    let substituted = place
+        .command(&["config", "check", "--config", "/dev/stdin"])
+        .stdin(Stdio::from(
+            File::open(place.path("strongroom.toml")).expect("opens"),
+        ))
+        .output()
+        .expect("the program starts");
+    assert!(substituted.status.success(), "{substituted:?}");
+}
+
+#[test]
+fn a_recovery_key_that_nobody_has_seen_is_told() {
+    let check = |output: &str, words: &str| {
+        let place = Place::new(ONE_OF_EACH);
+        let init = place
+            .command(&["init"])
+            .stdout(File::create(output).expect("opens"))
+            .output()
+            .expect("the program starts");
+        let stderr = String::from_utf8_lossy(&init.stderr);
+        for words in [
+            words,
+            "was created, and nobody has seen its recovery key",
+            "hint: `strongroom key add nas --recovery` makes and shows another one",
+        ] {
+            assert!(stderr.contains(words), "{output}: {stderr}");
+        }
+    };
+    check("/dev/null", "standard output is discarded");
+    check("/dev/full", "no space left on device");
 }

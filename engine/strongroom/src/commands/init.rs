@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use strongroom_repository::Result;
+use strongroom_repository::{Error, Result};
 
 use crate::app::Context;
 use crate::exit::Exit;
@@ -67,14 +67,21 @@ fn show(initialised: &Initialised, context: &Context) -> Result<()> {
             "{name}: repository {id} is there already, and was left alone\n"
         )),
         Some(key) => {
-            context.screen.result(&format!(
+            let shown = context.screen.result_for_somebody(&format!(
                 "{} repository {id}\n  recovery key  {}\n",
                 style.good(&format!("{name}: created")),
                 style.bold(key.as_str()),
-            ))?;
-            context.screen.note(
-                "  It opens the repository when the password is lost. It is shown only now: keep it off this machine.",
-            );
+            ));
+            match shown {
+                Ok(()) => context.screen.note(
+                    "  It opens the repository when the password is lost. It is shown only now: keep it off this machine.",
+                ),
+                // The repository is there, and a key that nobody has seen opens it.
+                Err(error) => context.screen.warning(&Error::new(
+                    error.kind(),
+                    format!("{name}: repository {id} was created, and nobody has seen its recovery key: {error}"),
+                ).hint(format!("`strongroom key add {name} --recovery` makes and shows another one"))),
+            }
             Ok(())
         }
     }

@@ -136,10 +136,13 @@ fn add_recovery(destination: &str, context: &Context) -> Result<Exit> {
         context.screen.json(&shown)?;
     } else {
         let shown = context.screen.style().bold(recovery_key.as_str());
-        context.screen.result(&format!(
-            "added key {}\n  recovery key  {shown}\n",
-            key.id.short()
-        ))?;
+        let id = key.id.short();
+        let result = format!("added key {id}\n  recovery key  {shown}\n");
+        context.screen.result_for_somebody(&result).map_err(|error| {
+            error.hint(format!(
+                "key {id} was added, and nobody has seen it: remove it (`strongroom key remove {destination} {id}`), and try again"
+            ))
+        })?;
         context
             .screen
             .note("  It is shown only now: keep it off this machine.");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use strongroom_repository::progress::{Level, Listener, Record};
-use strongroom_repository::{Error, Result};
+use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::style::Style;
 use super::text::clean;
@@ -80,6 +80,18 @@ impl Screen {
     /// Writes a result. `text` ends with a newline where it should. The reader who has gone is no error.
     pub fn result(&self, text: &str) -> Result<()> {
         self.content(self.hidden(text).as_bytes()).map(|_| ())
+    }
+
+    /// Writes a result that is of no use where nobody reads it: a closed or discarded output is an error.
+    pub fn result_for_somebody(&self, text: &str) -> Result<()> {
+        let gone = |what: &str| Err(Error::new(ErrorKind::Failed, what));
+        if is_discarded() {
+            return gone("standard output is discarded");
+        }
+        match self.content(self.hidden(text).as_bytes())? {
+            true => Ok(()),
+            false => gone("nobody reads standard output"),
+        }
     }
 
     /// Writes content of a backup, as it is. Out comes whether anybody still reads.
@@ -207,6 +219,15 @@ impl Screen {
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Style::new(is_terminal && !refused)
     }
+}
+
+/// Whether what is written to standard output goes nowhere: to `/dev/null`, which is also there where a shell has closed it.
+fn is_discarded() -> bool {
+    let Ok(null) = rustix::fs::stat("/dev/null") else {
+        return false;
+    };
+    rustix::fs::fstat(io::stdout())
+        .is_ok_and(|output| (output.st_mode, output.st_rdev) == (null.st_mode, null.st_rdev))
 }
 
 fn to_json(text: serde_json::Result<String>) -> Result<String> {
