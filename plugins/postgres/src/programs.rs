@@ -82,7 +82,8 @@ impl<'a> Programs<'a> {
                 "PGPASSWORD",
                 config.password.as_ref().map_or("", |it| it.expose()),
             )
-            .env("PGPASSFILE", "/dev/null")
+            // Nothing can be there: libpq warns of a file that is none.
+            .env("PGPASSFILE", "/dev/null/none")
             .env("PGAPPNAME", "strongroom")
             .env("PGOPTIONS", Session::Pinned.options())
             .env("PGCONNECT_TIMEOUT", "30")
