@@ -57,7 +57,10 @@ impl Version {
 
     /// The release to update to, where this one lets the owners of databases do what they should not.
     pub(crate) fn update_to(&self) -> Option<String> {
-        let minor = self.full.split_once('.').map(|(_, minor)| minor.parse::<u32>());
+        let minor = self
+            .full
+            .split_once('.')
+            .map(|(_, minor)| minor.parse::<u32>());
         let &(major, safe) = SAFE.iter().find(|(major, _)| *major == self.major)?;
         match minor {
             Some(Ok(minor)) if minor >= safe => None,

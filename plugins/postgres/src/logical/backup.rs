@@ -95,7 +95,7 @@ pub(crate) fn backup(config: &Config, sink: &Sink) -> Result<Outcome> {
         };
         let begun = || {
             if let Some(count) = &mut count {
-                count.ask();
+                count.lock();
             }
         };
         take("pg_dump", dump, &path, sink, begun, |it| !gaps.know(it))

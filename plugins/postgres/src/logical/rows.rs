@@ -3,23 +3,20 @@
 //! The dump and the count share a snapshot. The count begins when the dump's first bytes have come: the dump holds its locks by then, and cannot come to
 //! wait for somebody who waits for ours.
 //!
-//! A table's owner may put a view in its place between any two of our statements, and what a view calls runs as whoever reads it. So a count says
-//! itself that it is of a table, in the one statement that looks the name up.
+//! Rows are counted as pg_dump reads them, by COPY of a table. A query would be planned, and a planner runs what the owner of a table has put into
+//! its indexes, as whoever asks; a view may have taken the table's place since it was looked up, and what that calls runs so too. COPY refuses views.
 
 use postgres_protocol::escape::escape_identifier;
 use serde::{Deserialize, Serialize};
-use strongroom_plugin::{Error, ErrorKind, Feed, Result, log};
+use strongroom_plugin::{Error, ErrorKind, Feed, Result, log, progress};
 
 use super::read_list;
 use crate::config::Config;
 use crate::link::{self, Client};
+use crate::wire::{Event, Row};
 
 /// The file that holds them.
 pub(crate) const ROWS: &str = "rows.json";
-
-/// Has the server refuse to read views and foreign tables, where it knows how to (since the releases of August 2024).
-const TABLES_ONLY: &str = "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings \
-    WHERE name = 'restrict_nonsystem_relation_kind'";
 
 /// Every table takes a lock, of which a server has so many.
 const MAX_TABLES: usize = 5000;
@@ -28,15 +25,21 @@ const MAX_TABLES: usize = 5000;
 /// parts of; but those by hash together, because a restore may give a row to another of them (an enum's hash is of its numbers in the
 /// catalog). Nothing that comes from elsewhere (foreign tables), that a crash may empty (unlogged ones), that an extension makes, or that the
 /// role may not read.
-const TABLES: &str = "WITH hashed AS (SELECT partrelid AS relid FROM pg_partitioned_table WHERE partstrat = 'h') \
-    SELECT n.nspname, c.relname, c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+///
+/// Each comes with the tables that hold its rows, itself or all partitions, and of each the column that takes least to read.
+const TABLES: &str = "WITH hashed AS (SELECT partrelid AS relid FROM pg_partitioned_table WHERE partstrat = 'h'), \
+    counted AS (SELECT c.oid, n.nspname, c.relname, c.relkind = 'p' AS is_whole FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE (c.relkind = 'r' OR c.oid IN (SELECT relid FROM hashed)) AND c.relpersistence = 'p' \
     AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) a JOIN hashed USING (relid) WHERE a.relid <> c.oid) \
     AND NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class k ON k.oid = t.relid \
         WHERE k.relkind = 'f' OR k.relpersistence <> 'p') \
     AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
     AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) \
+    SELECT c.nspname, c.relname, c.is_whole, n.nspname, p.relname, (SELECT a.attname FROM pg_attribute a \
+        WHERE a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attlen < 0, a.attlen, a.attnum LIMIT 1) \
+    FROM counted c LEFT JOIN LATERAL (SELECT t.relid FROM pg_partition_tree(c.oid) t WHERE c.is_whole UNION SELECT c.oid WHERE NOT c.is_whole) t ON true \
+    LEFT JOIN (pg_class p JOIN pg_namespace n ON n.oid = p.relnamespace) ON p.oid = t.relid AND p.relkind = 'r' \
     ORDER BY 1, 2";
 
 /// A table and how many rows it has.
@@ -57,32 +60,19 @@ pub(crate) struct Counted {
     pub(crate) tables: Vec<Table>,
 }
 
-/// How it is made sure that a table is counted and nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guard {
-    /// The server refuses anything else.
-    Server,
-    /// By asking for a sample of all: there are none of views. It is read by one process, so the other way is the faster one.
-    Sample,
-}
-
-impl Guard {
-    /// The best that the server has, for a connection that is ours.
-    pub(crate) fn set(client: &mut Client) -> Result<Self> {
-        Ok(match client.query(TABLES_ONLY)?.is_empty() {
-            true => Self::Sample,
-            false => Self::Server,
-        })
-    }
-}
-
 /// A snapshot that a dump is to be of, and what is counted in it.
 pub(super) struct Count {
     client: Client,
-    guard: Guard,
     snapshot: String,
-    /// The tables, once the server was asked to count; or why it was not.
-    asked: Result<Vec<Table>>,
+    /// What is to be counted, once it is locked; or why it is not.
+    locked: Result<Plan>,
+}
+
+/// Tables, and by which statements their rows are read: each is of one of the tables.
+#[derive(Debug, Default)]
+struct Plan {
+    tables: Vec<Table>,
+    parts: Vec<(usize, String)>,
 }
 
 impl Table {
@@ -91,13 +81,9 @@ impl Table {
         format!("{}.{}", self.schema, self.name)
     }
 
-    /// How many rows there are, as a statement.
-    pub(crate) fn count(&self, guard: Guard) -> String {
-        let sample = match guard {
-            Guard::Server => "",
-            Guard::Sample => " TABLESAMPLE pg_catalog.system (100)",
-        };
-        format!("SELECT pg_catalog.count(*) FROM {}{sample}", self.quoted())
+    /// How many rows there are, as a statement. Whatever the table's owner has put into its indexes runs by it: for a scratch server only.
+    pub(crate) fn count(&self) -> String {
+        format!("SELECT pg_catalog.count(*) FROM {}", self.quoted())
     }
 
     /// As SQL has it. Heirs are counted for themselves.
@@ -119,14 +105,12 @@ impl Count {
 
     fn try_begin(config: &Config, database: &str) -> Result<Self> {
         let mut client = link::connect(config, database)?;
-        let guard = Guard::set(&mut client)?;
         client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         let snapshot = client.value("SELECT pg_export_snapshot()")?;
         Ok(Self {
             client,
-            guard,
             snapshot,
-            asked: Ok(Vec::new()),
+            locked: Ok(Plan::default()),
         })
     }
 
@@ -135,40 +119,28 @@ impl Count {
         &self.snapshot
     }
 
-    /// Has the server count, while the dump goes on. To be called when the dump holds its locks.
-    pub(super) fn ask(&mut self) {
-        self.asked = self.try_ask();
+    /// Locks the tables. To be called when the dump holds its locks.
+    pub(super) fn lock(&mut self) {
+        self.locked = self.try_lock();
     }
 
-    fn try_ask(&mut self) -> Result<Vec<Table>> {
-        let rows = self.client.query(TABLES)?;
-        let tables = rows.into_iter().filter_map(|row| {
-            let mut columns = row.into_iter().flatten();
-            Some(Table {
-                schema: columns.next()?,
-                name: columns.next()?,
-                rows: 0,
-                whole: columns.next()? == "t",
-            })
-        });
-        let tables: Vec<_> = tables.collect();
-        if tables.len() > MAX_TABLES {
-            let problem = format!("there are {} tables", tables.len());
+    fn try_lock(&mut self) -> Result<Plan> {
+        let plan = Plan::of(self.client.query(TABLES)?);
+        if plan.tables.len() > MAX_TABLES {
+            let problem = format!("there are {} tables", plan.tables.len());
             return Err(Error::new(ErrorKind::Unsupported, problem));
         }
-        if !tables.is_empty() {
-            let names: Vec<_> = tables.iter().map(Table::quoted).collect();
+        if !plan.tables.is_empty() {
+            let names: Vec<_> = plan.tables.iter().map(Table::quoted).collect();
             let names = names.join(", ");
             // Not waiting for anybody, who may be waiting for the dump: what they do to a table would not show in our snapshot.
-            let lock = format!("LOCK TABLE {names} IN ACCESS SHARE MODE NOWAIT");
-            let counts = tables.iter().map(|table| table.count(self.guard));
-            let all: Vec<_> = std::iter::once(lock).chain(counts).collect();
-            self.client.ask(&all.join("; "))?;
+            self.client
+                .query(&format!("LOCK TABLE {names} IN ACCESS SHARE MODE NOWAIT"))?;
         }
-        Ok(tables)
+        Ok(plan)
     }
 
-    /// Waits for the numbers.
+    /// Counts.
     pub(super) fn finish(mut self, database: &str) -> Option<Counted> {
         match self.try_finish() {
             Ok(tables) => {
@@ -186,20 +158,69 @@ impl Count {
     }
 
     fn try_finish(&mut self) -> Result<Vec<Table>> {
-        let mut tables = std::mem::replace(&mut self.asked, Ok(Vec::new()))?;
-        if tables.is_empty() {
-            return Ok(tables);
-        }
-        let rows = self.client.rows()?;
-        let numbers = rows.into_iter().flatten().flatten();
-        let numbers: Vec<u64> = numbers.filter_map(|it| it.parse().ok()).collect();
-        if numbers.len() != tables.len() {
-            return Err(Error::new(ErrorKind::Failed, "numbers are missing"));
-        }
-        for (table, rows) in tables.iter_mut().zip(numbers) {
-            table.rows = rows;
+        let Plan { mut tables, parts } = std::mem::replace(&mut self.locked, Ok(Plan::default()))?;
+        for (table, statement) in parts {
+            progress::check_cancelled()?;
+            let rows = self.rows_of(&statement)?;
+            if let Some(table) = tables.get_mut(table) {
+                table.rows += rows;
+            }
         }
         Ok(tables)
+    }
+
+    /// The server sends each row in a message of its own.
+    fn rows_of(&mut self, statement: &str) -> Result<u64> {
+        self.client.ask(statement)?;
+        let mut rows = 0;
+        loop {
+            match self.client.next()? {
+                Event::CopyData(_) => rows += 1,
+                Event::CopyOut | Event::CopyDone | Event::ResultEnd => {}
+                Event::Ready => return Ok(rows),
+                Event::Row(_) | Event::CopyBoth => {
+                    let problem = "the server does not send a table as it was asked to";
+                    return Err(Error::new(ErrorKind::Failed, problem));
+                }
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// From what the server says of its tables, those of one after the other.
+    fn of(rows: Vec<Row>) -> Self {
+        let mut plan = Self::default();
+        for row in rows {
+            let mut columns = row.into_iter();
+            let mut text = || columns.next().flatten();
+            let (Some(schema), Some(name), whole) = (text(), text(), text()) else {
+                continue;
+            };
+            let is_new = plan
+                .tables
+                .last()
+                .is_none_or(|it| it.schema != schema || it.name != name);
+            if is_new {
+                plan.tables.push(Table {
+                    schema,
+                    name,
+                    rows: 0,
+                    whole: whole.as_deref() == Some("t"),
+                });
+            }
+            // A table of partitions, of which there are none, has no rows of its own.
+            if let (Some(schema), Some(name)) = (text(), text()) {
+                let (schema, name) = (escape_identifier(&schema), escape_identifier(&name));
+                let column = text().map(|it| format!(" ({})", escape_identifier(&it)));
+                let statement = format!(
+                    "COPY {schema}.{name}{} TO STDOUT",
+                    column.unwrap_or_default()
+                );
+                plan.parts.push((plan.tables.len() - 1, statement));
+            }
+        }
+        plan
     }
 }
 
@@ -220,21 +241,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_is_of_a_table_and_of_nothing_that_took_its_name() {
-        let check = |whole, guard, expected: &str| {
-            let table = Table {
-                schema: "s".into(),
-                name: "a\"b".into(),
-                rows: 0,
-                whole,
-            };
-            assert_eq!(table.count(guard), expected);
+    fn a_table_is_read_by_its_parts_and_no_query_is_planned() {
+        let row = |columns: [&str; 6]| -> Row {
+            let texts = columns.iter();
+            texts
+                .map(|it| (!it.is_empty()).then(|| (*it).to_owned()))
+                .collect()
         };
-        let plain = "SELECT pg_catalog.count(*) FROM ONLY \"s\".\"a\"\"b\"";
-        check(false, Guard::Server, plain);
-        let sample = format!("{plain} TABLESAMPLE pg_catalog.system (100)");
-        check(false, Guard::Sample, &sample);
-        let whole = "SELECT pg_catalog.count(*) FROM \"s\".\"a\"\"b\"";
-        check(true, Guard::Server, whole);
+        let plan = Plan::of(vec![
+            row(["s", "a\"b", "f", "s", "a\"b", "x"]),
+            row(["s", "none", "t", "", "", ""]),
+            row(["s", "parts", "t", "s", "one", "x"]),
+            row(["s", "parts", "t", "s", "two", ""]),
+        ]);
+        let names: Vec<_> = plan.tables.iter().map(Table::shown).collect();
+        assert_eq!(names, ["s.a\"b", "s.none", "s.parts"]);
+        let parts: Vec<_> = plan.parts.iter().map(|(of, sql)| (*of, &**sql)).collect();
+        assert_eq!(
+            parts,
+            [
+                (0, r#"COPY "s"."a""b" ("x") TO STDOUT"#),
+                (2, r#"COPY "s"."one" ("x") TO STDOUT"#),
+                (2, r#"COPY "s"."two" TO STDOUT"#),
+            ]
+        );
     }
 }

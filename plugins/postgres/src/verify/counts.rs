@@ -4,7 +4,7 @@ use strongroom_plugin::{Error, ErrorKind, Finding, Result, progress, several};
 
 use super::server::Server;
 use crate::link::Client;
-use crate::logical::rows::{Counted, Guard, Table};
+use crate::logical::rows::{Counted, Table};
 
 /// Compares every table of the databases that came back. What is the same is told together.
 pub(super) fn compare(
@@ -17,10 +17,9 @@ pub(super) fn compare(
     for counted in counted.iter().filter(|it| databases.contains(&it.database)) {
         progress::step(format!("rows of {}", counted.database));
         let mut client = server.connect(&counted.database)?;
-        let guard = server.explain(Guard::set(&mut client))?;
         for table in &counted.tables {
             progress::check_cancelled()?;
-            match server.explain(count(&mut client, table, guard))? {
+            match server.explain(count(&mut client, table))? {
                 Some(found) if found == table.rows => {
                     tables += 1;
                     rows += found;
@@ -55,8 +54,8 @@ pub(super) fn compare(
 }
 
 /// None where the table is not there.
-fn count(client: &mut Client, table: &Table, guard: Guard) -> Result<Option<u64>> {
-    match client.value(&table.count(guard)) {
+fn count(client: &mut Client, table: &Table) -> Result<Option<u64>> {
+    match client.value(&table.count()) {
         // No such table, no such schema.
         Err(failure) if failure.is("42P01") || failure.is("3F000") => Ok(None),
         value => value?.parse().map(Some).map_err(|_| {

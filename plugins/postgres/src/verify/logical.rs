@@ -145,7 +145,7 @@ fn make_room(client: &mut Client, tablespaces: &[String], folders: &[String]) ->
 /// Why a dump that did not come back is not to blame for it; none where it is.
 fn excuse(error: &Error, version: &Version, oldest: u32) -> Option<String> {
     if let Some(helps) = lack(error.message()) {
-        return Some(format!("{error}: {helps}"));
+        return Some(format!("{helps}: {error}"));
     }
     // What one version wrote another may refuse.
     let is_refused = error.message().contains("could not execute query");
