@@ -204,7 +204,7 @@ fn a_view_that_takes_the_place_of_a_table_is_not_read() {
     let script = format!(
         "[ \"$1\" = --version ] && exec {real}/pg_dump \"$@\"\n\
          {real}/pg_dump \"$@\" > {0}/out || exit 1\n\
-         PGOPTIONS= {real}/psql -X -q -c 'SET ROLE mallory; DROP TABLE evil.t; CREATE VIEW evil.t AS SELECT evil.take() AS a' || exit 1\n\
+         PGOPTIONS= {real}/psql -X -q -c 'SET ROLE mallory; ALTER TABLE evil.t RENAME TO gone; CREATE VIEW evil.t AS SELECT evil.take() AS a' || exit 1\n\
          cat {0}/out",
         folder.display()
     );

@@ -19,7 +19,16 @@ pub(super) fn compare(
         let mut client = server.connect(&counted.database)?;
         for table in &counted.tables {
             progress::check_cancelled()?;
-            match server.explain(count(&mut client, table))? {
+            let found = match server.explain(count(&mut client, table)) {
+                // A table's owner may have put into an index what no planner of a count gets past.
+                Err(error) if error.kind() != ErrorKind::Unavailable && server.is_running() => {
+                    let subject = format!("rows of {}.{}", counted.database, table.shown());
+                    findings.push(Finding::skipped(subject, error));
+                    continue;
+                }
+                found => found?,
+            };
+            match found {
                 Some(found) if found == table.rows => {
                     tables += 1;
                     rows += found;
