@@ -60,10 +60,13 @@ impl<'a> Loader<'a> {
         feed: &'a Feed<'a>,
         folds: bool,
     ) -> Result<Self> {
+        let settings = settings(session, None)?;
+        // What refers to a database that is replaced will find the same there.
+        session.query("SET SESSION foreign_key_checks = 0")?;
         Ok(Self {
             config,
             feed,
-            settings: settings(session, None)?,
+            settings,
             folds,
             views: Vec::new(),
         })

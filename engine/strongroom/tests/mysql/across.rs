@@ -85,7 +85,7 @@ fn what_is_made_after_something_in_another_database_is_replayed() {
         "DO 0",
         "CREATE TABLE b.like_a LIKE a.t; CREATE TABLE a.copy AS SELECT * FROM b.t; USE mysql; \
          CREATE TABLE a.child (id INT, FOREIGN KEY (id) REFERENCES b.t (id)) ENGINE=InnoDB; \
-         CREATE VIEW a.v AS SELECT id FROM b.t; CREATE TABLE a.gone (id INT); CREATE TABLE b.gone (id INT); \
+         USE a; CREATE VIEW v AS SELECT id FROM b.t; CREATE TABLE a.gone (id INT); CREATE TABLE b.gone (id INT); \
          DROP TABLE a.gone, b.gone; INSERT INTO b.t VALUES (1, 1); INSERT INTO a.child VALUES (1); \
          USE b; ALTER DATABASE CHARACTER SET latin1; ALTER DATABASE a CHARACTER SET ascii; \
          SET STATEMENT max_statement_time = 10 FOR CREATE TABLE a.set_for (id INT); SAVEPOINT x; \
@@ -110,6 +110,23 @@ fn check_is_full(prepare: &str, sql: &str, why: &str) {
     shop.sql("INSERT INTO b.log VALUES (5)");
     place.ok(&["backup"]);
     assert_eq!(newest_kind(&place), "incremental");
+}
+
+#[test]
+fn databases_that_refer_to_each_other_are_replaced() {
+    let (shop, other, place) = two(&Family::mariadb());
+    shop.sql(
+        "INSERT INTO b.t VALUES (1, 1); CREATE TABLE a.child (id INT, FOREIGN KEY (id) REFERENCES b.t (id)) ENGINE=InnoDB; \
+         INSERT INTO a.child VALUES (1); INSERT INTO a.t VALUES (1, 1); \
+         CREATE TABLE b.child (id INT, FOREIGN KEY (id) REFERENCES a.t (id)) ENGINE=InnoDB; INSERT INTO b.child VALUES (1)",
+    );
+    place.ok(&["backup"]);
+    for more in [&[][..], &[], &["--path", "b.sql"]] {
+        restore(&place, more);
+    }
+    for database in ["a", "b"] {
+        assert_eq!(other.content(database), shop.content(database));
+    }
 }
 
 #[test]
@@ -210,9 +227,10 @@ fn a_log_that_names_databases_is_replayed_under_other_names() {
     let (shop, other, place) = two(&Family::mariadb());
     place.ok(&["backup"]);
     shop.sql(
-        "USE mysql; CREATE TABLE a.new (id INT PRIMARY KEY); INSERT INTO a.new VALUES (1); CREATE TABLE b.new LIKE a.new; \
-         ALTER TABLE `a`.`new` ADD FOREIGN KEY (id) REFERENCES b.t (id), DROP FOREIGN KEY new_ibfk_1; \
-         CREATE SEQUENCE a.s; CREATE TABLE a.draws (id INT DEFAULT NEXT VALUE FOR a.s); DROP DATABASE b; CREATE DATABASE b; CREATE TABLE b.x (i INT)",
+        "USE mysql; CREATE TABLE a.new (id INT PRIMARY KEY); INSERT INTO a.new VALUES (1); INSERT INTO b.t VALUES (1, 1); \
+         CREATE TABLE b.new LIKE a.new; ALTER TABLE `a`.`new` ADD FOREIGN KEY (id) REFERENCES b.t (id); \
+         ALTER TABLE a.new DROP FOREIGN KEY new_ibfk_1; \
+         CREATE SEQUENCE a.s; CREATE TABLE a.draws (id INT DEFAULT NEXT VALUE FOR a.s); DROP DATABASE b; CREATE DATABASE b; USE b; CREATE TABLE x (i INT)",
     );
     place.ok(&["backup"]);
     assert_eq!(newest_kind(&place), "incremental");
