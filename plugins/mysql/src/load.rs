@@ -116,19 +116,48 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Makes the views of all databases. Out comes for each what kept its views from being made.
-    pub(crate) fn views(&mut self) -> Result<Vec<(String, Error)>> {
+    /// Makes the views of all databases. Out comes for each what kept its views from being made: the first that cannot be, and with `goes_on` all of
+    /// them, and the others are made.
+    pub(crate) fn views(&mut self, goes_on: bool) -> Result<Vec<(String, Error)>> {
         let mut failed = Vec::new();
         for (name, views) in std::mem::take(&mut self.views) {
             progress::check_cancelled()?;
-            progress::step(format!("views of {name}"));
-            let client = programs::client(self.config, Some(&name), &self.settings).spawn()?;
-            let made = guarded(client, self.config.server, |to| Ok(to.write_all(&views)?));
+            progress::step(format!("views of {}", shown(&name)));
+            let client = programs::client(self.config, Some(&name), &self.settings);
+            // What stands in for a view is gone by the time that it fails.
+            let client = match goes_on {
+                true => client.arg("--force").spawn()?,
+                false => client.spawn()?,
+            };
+            let made = guarded_until(
+                client,
+                self.config.server,
+                |to| Ok(to.write_all(&views)?),
+                match goes_on {
+                    true => without_errors,
+                    false => Process::success,
+                },
+            );
             if let Err(error) = made {
                 failed.push((name, error));
             }
         }
         Ok(failed)
+    }
+}
+
+/// The end of a client that goes on after an error: whatever code it ends with, it has said each.
+fn without_errors(mut client: Process) -> Result<()> {
+    let exit = client.wait()?;
+    let errors = exit.stderr.lines().filter(|line| line.contains("ERROR "));
+    let errors: Vec<String> = errors.map(shown).collect();
+    match errors.is_empty() && exit.code == 0 {
+        true => Ok(()),
+        false if errors.is_empty() => Err(Error::new(
+            ErrorKind::Failed,
+            format!("the client {}", exit.manner()),
+        )),
+        false => Err(Error::new(ErrorKind::Failed, errors.join("; "))),
     }
 }
 
@@ -146,11 +175,21 @@ fn check_name(database: &str) -> Result<()> {
     ))
 }
 
-/// Has the client run what `write` writes.
+/// Has the client run what `write` writes, all of it.
 fn guarded<T>(
+    client: Process,
+    kind: Kind,
+    write: impl FnOnce(&mut Guarded<Box<dyn Write>>) -> Result<T>,
+) -> Result<T> {
+    guarded_until(client, kind, write, Process::success)
+}
+
+/// The same, where `end` says whether it did.
+fn guarded_until<T>(
     mut client: Process,
     kind: Kind,
     write: impl FnOnce(&mut Guarded<Box<dyn Write>>) -> Result<T>,
+    end: impl FnOnce(Process) -> Result<()>,
 ) -> Result<T> {
     let to: Box<dyn Write> = match client.stdin() {
         Some(stdin) => Box::new(stdin),
@@ -165,7 +204,7 @@ fn guarded<T>(
     match written.and_then(|value| guard.finish().map(|()| value)) {
         Ok(value) => {
             drop(to);
-            client.success().map(|()| value)
+            end(client).map(|()| value)
         }
         // The client must not take the end of its input for the end of a statement.
         Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => {

@@ -90,7 +90,7 @@ pub(crate) fn restore(
     for order in &orders {
         loader.database(&mut session, order)?;
     }
-    for (name, error) in loader.views()? {
+    for (name, error) in loader.views(request.options.go_on)? {
         if !request.options.go_on {
             return Err(error
                 .on(format!("views of {name}"))
