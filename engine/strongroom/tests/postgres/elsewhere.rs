@@ -87,7 +87,7 @@ fn a_database_comes_back_whatever_is_set_for_it_and_for_the_role_that_restores()
         server.sql(
             "postgres",
             &format!(
-                "SELECT setconfig, datconnlimit, shobj_description(d.oid, 'pg_database') \
+                "SELECT (SELECT array_agg(it ORDER BY it) FROM unnest(setconfig) it), datconnlimit, shobj_description(d.oid, 'pg_database') \
                  FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = '{database}'"
             ),
         )

@@ -8,7 +8,9 @@ use strongroom_plugin::{Error, ErrorKind, Result, log};
 
 use super::lobby::{Lobby, remove};
 use super::plan::Step;
-use crate::link::Client;
+use crate::config::Config;
+use crate::link::{self, Client};
+use crate::server::is_true;
 
 /// How long a name may be.
 const NAME_BYTES: usize = 63;
@@ -17,6 +19,11 @@ const NAME_BYTES: usize = 63;
 const MAKING: &str = ".restoring";
 /// What it replaces is called so until it is dropped.
 const REPLACED: &str = ".before-restore";
+
+/// Whether somebody has made anything in a database; what comes with every one has lower numbers.
+const HOLDS_SOMETHING: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_proc WHERE oid >= 16384) \
+    OR EXISTS (SELECT FROM pg_type WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384) \
+    OR EXISTS (SELECT FROM pg_largeobject_metadata) OR EXISTS (SELECT FROM pg_extension WHERE oid >= 16384)";
 
 const HALF_MADE: &str =
     "half made by a restore of strongroom, which is under way or was ended; to become database ";
@@ -73,7 +80,14 @@ pub(super) fn tidy(
     let mut databases = databases(lobby.client()?)?;
     for step in steps {
         lobby.lock(&step.name)?;
-        for (name, what) in left(&databases, &step.name) {
+        let mut found = left(&databases, &step.name);
+        for name in unmarked(&databases, &step.name) {
+            // It was made, and the restore was ended before it could say so.
+            if holds_something(lobby.config, &name) == Some(false) {
+                found.push((name, Left::HalfMade));
+            }
+        }
+        for (name, what) in found {
             let what = match what {
                 Left::HalfMade => "is what a restore left half made that was ended",
                 Left::Replaced if overwrites => "is what a restore that was ended replaced before",
@@ -120,11 +134,31 @@ fn left(databases: &BTreeMap<String, String>, database: &str) -> Vec<(String, Le
     found.collect()
 }
 
+/// What is called as if it was being made, and says nothing of itself.
+fn unmarked(databases: &BTreeMap<String, String>, database: &str) -> Vec<String> {
+    let found = databases
+        .iter()
+        .filter(|(name, comment)| comment.is_empty() && has_suffix(name, database, MAKING));
+    found.map(|(name, _)| name.clone()).collect()
+}
+
 fn is_like(name: &str, database: &str) -> bool {
-    [MAKING, REPLACED].iter().any(|suffix| {
-        let start = name.rfind(suffix).and_then(|at| name.get(..at));
-        start.is_some_and(|start| !start.is_empty() && database.starts_with(start))
-    })
+    [MAKING, REPLACED]
+        .iter()
+        .any(|suffix| has_suffix(name, database, suffix))
+}
+
+fn has_suffix(name: &str, database: &str, suffix: &str) -> bool {
+    let start = name.rfind(suffix).and_then(|at| name.get(..at));
+    start.is_some_and(|start| !start.is_empty() && database.starts_with(start))
+}
+
+/// Whether somebody has made anything in a database; none if it cannot be looked into.
+pub(super) fn holds_something(config: &Config, name: &str) -> Option<bool> {
+    let mut inside = link::connect(config, name).ok()?;
+    let holds = is_true(&mut inside, HOLDS_SOMETHING).ok();
+    inside.close();
+    holds
 }
 
 /// All databases with their comments.
@@ -248,5 +282,7 @@ mod tests {
                 ("shop.restoring".to_owned(), Left::HalfMade),
             ]
         );
+        assert_eq!(unmarked(&databases, "shop"), ["shop.restoring-2"]);
+        assert!(unmarked(&databases, "crm").is_empty());
     }
 }

@@ -216,13 +216,16 @@ impl Filler<'_> {
         if !self.goes_on(section) {
             return finish(PG_RESTORE, process)
                 .map(|()| Vec::new())
-                .map_err(explained);
+                .map_err(|error| explained(error, self.go_on));
         }
         let exit = process.wait()?;
         let Some(mut outcome) = failures::read(&exit) else {
             let how = format!("{PG_RESTORE} {}", exit.manner());
             let problem = format!("{how}: {}", last_words(&exit.stderr));
-            return Err(explained(Error::new(ErrorKind::Failed, problem)));
+            return Err(explained(
+                Error::new(ErrorKind::Failed, problem),
+                self.go_on,
+            ));
         };
         if exit.code == 0 {
             tell_remarks(PG_RESTORE, &exit.stderr, |_| true);
@@ -232,7 +235,10 @@ impl Filler<'_> {
             (GoOn::Always, _) => {}
             (_, Some(failed)) => {
                 let problem = format!("{PG_RESTORE}: {}: {}", failed.object(), failed.reason);
-                return Err(explained(Error::new(ErrorKind::Failed, problem)));
+                return Err(explained(
+                    Error::new(ErrorKind::Failed, problem),
+                    self.go_on,
+                ));
             }
             (_, None) if outcome.is_whole => {}
             (_, None) => {
@@ -241,7 +247,10 @@ impl Filler<'_> {
                     outcome.count,
                     last_words(&exit.stderr)
                 );
-                return Err(explained(Error::new(ErrorKind::Failed, problem)));
+                return Err(explained(
+                    Error::new(ErrorKind::Failed, problem),
+                    self.go_on,
+                ));
             }
         }
         if !outcome.is_whole {
@@ -305,7 +314,7 @@ fn unfilled(client: &mut Client) -> Result<BTreeSet<String>> {
 }
 
 /// Whoever restores makes what belongs to others.
-fn explained(error: Error) -> Error {
+fn explained(error: Error, go_on: GoOn) -> Error {
     let says = |words: &str| error.message().contains(words);
     if says("must be member of role")
         || says("must be able to SET ROLE")
@@ -315,7 +324,10 @@ fn explained(error: Error) -> Error {
             "restore as a superuser, or as a member of all roles that own something in the backup",
         );
     }
-    error.hint("--go-on restores the rest, and names what is missing")
+    match go_on {
+        GoOn::Refreshes => error.hint("--go-on restores the rest, and names what is missing"),
+        GoOn::Never | GoOn::Always => error,
+    }
 }
 
 /// As pg_restore writes it: a name with quotes where it needs them.

@@ -1,7 +1,9 @@
 //! Where databases are made, renamed and dropped from: a connection to another one, which comes back when it is lost.
 
+use std::time::Duration;
+
 use postgres_protocol::escape::{escape_identifier, escape_literal};
-use strongroom_plugin::{Context, Error, ErrorKind, Result};
+use strongroom_plugin::{Context, Error, ErrorKind, Result, progress};
 
 use crate::config::Config;
 use crate::link::{self, Client};
@@ -9,6 +11,10 @@ use crate::server::is_true;
 
 /// The key of locks of ours, beside that of the name.
 const LOCK: u32 = 1_937_011_315;
+
+/// How often, and how many times, it is looked whether a lock is free. What a restore was doing at the server when it was killed is not over at once.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOKS: u32 = 40;
 
 /// A connection to one database, and what it holds.
 pub(super) struct Lobby<'a> {

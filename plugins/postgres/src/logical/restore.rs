@@ -7,7 +7,7 @@ use strongroom_plugin::{
     Attributes, Context, Error, ErrorKind, Feed, OnConflict, RestoreRequest, Result, log, progress,
 };
 
-use super::beside::{Names, check_replaceable, tidy};
+use super::beside::{Names, check_replaceable, holds_something, tidy};
 use super::fill::GoOn;
 use super::lobby::{Lobby, remove};
 use super::make::{Made, Maker, exists};
@@ -17,15 +17,10 @@ use super::{DATABASES, Dumped, GLOBALS, globals, read_list, read_text};
 use crate::config::{Config, RestoreOptions};
 use crate::link::{self, Client};
 use crate::programs::Programs;
-use crate::server::{Version, is_true};
+use crate::server::Version;
 
 /// Where to look around from while the configured database is replaced.
 const OTHER_LOBBY: &str = "template1";
-
-/// Whether somebody has made anything in a database; what comes with every one has lower numbers.
-const HOLDS_SOMETHING: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_proc WHERE oid >= 16384) \
-    OR EXISTS (SELECT FROM pg_type WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384) \
-    OR EXISTS (SELECT FROM pg_largeobject_metadata) OR EXISTS (SELECT FROM pg_extension WHERE oid >= 16384)";
 
 /// Restores the dumps that are asked for.
 pub(crate) fn restore(
@@ -131,9 +126,13 @@ pub(crate) fn restore_new(
         server,
         lost_tablespaces: BTreeSet::new(),
     };
-    let made = maker.make(client, dumped, name, name)?;
-    client.query(&made.comment(name))?;
-    Ok(())
+    let made = maker.make(client, dumped, name, name);
+    let result = made.and_then(|made| Ok(client.query(&made.comment(name)).map(drop)?));
+    if result.is_err() {
+        // Nobody shall look at half of it. Where that fails too, the server is not well, and whoever looks will see.
+        let _ = remove(config, client, name, true);
+    }
+    result
 }
 
 /// The databases of the server, and of those that would be in the way whether they hold anything. A new server has an empty one from its beginning.
@@ -147,18 +146,12 @@ fn existing(
         .iter()
         .map(|it| options.name_of(&it.database.name))
         .collect();
-    // One that cannot be looked into is taken for one that does.
-    let holds_something = |name: &str| {
-        let mut inside = link::connect(config, name).ok()?;
-        let holds = is_true(&mut inside, HOLDS_SOMETHING).ok();
-        inside.close();
-        holds
-    };
     let names = client.query("SELECT datname FROM pg_catalog.pg_database")?;
     let names = names.into_iter().flatten().flatten();
     Ok(names
         .map(|name| {
-            let holds = !wanted.contains(&*name) || holds_something(&name).unwrap_or(true);
+            // One that cannot be looked into is taken for one that does.
+            let holds = !wanted.contains(&*name) || holds_something(config, &name).unwrap_or(true);
             (name, holds)
         })
         .collect())
