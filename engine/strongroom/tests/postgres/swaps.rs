@@ -160,25 +160,28 @@ fn what_somebody_else_calls_like_ours_is_left_alone() {
     server.sql("a.restoring", "SELECT a FROM precious");
 }
 
+/// As long as one is at work at the server, another one waits a while and then says so.
 #[test]
 fn two_restores_of_one_database_do_not_meet() {
     let (server, place) = two_databases();
-    let mut first = place
-        .command(OVERWRITE)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+    let mut other = server
+        .client("psql")
+        .args(["-X", "-q", "-d", "postgres", "-c"])
+        .arg("SELECT pg_advisory_lock(1937011315, hashtext('a')); SELECT pg_sleep(600)")
         .spawn()
-        .expect("it starts");
+        .expect("psql starts");
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
     let begun = Instant::now();
-    while !databases(&server).contains("restoring") {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "it does not begin"
-        );
+    while server.sql("postgres", locks) == "0" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no lock");
         sleep(Duration::from_millis(20));
     }
     place.fails(OVERWRITE, 1, "another restore of database a is under way");
-    assert!(first.wait().expect("it ends").success());
+    assert_eq!(held(&server), "new|60000");
+    let _ = other.kill();
+    let _ = other.wait();
+    server.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()");
+    place.ok(OVERWRITE);
     assert_eq!(held(&server), "old|60000");
     assert_eq!(databases(&server), "a b postgres");
 }
