@@ -55,11 +55,16 @@ impl<'a> Lobby<'a> {
             "SELECT pg_catalog.pg_try_advisory_lock({LOCK}, pg_catalog.hashtext({}))",
             escape_literal(name)
         );
-        if !is_true(&mut self.client, &lock)? {
-            let problem = format!("another restore of database {name} is under way");
-            return Err(
-                Error::new(ErrorKind::AlreadyExists, problem).hint("wait for its end, or end it")
-            );
+        let mut looks = 0;
+        while !is_true(&mut self.client, &lock)? {
+            looks += 1;
+            if looks > LOOKS {
+                let problem = format!("another restore of database {name} is under way");
+                return Err(Error::new(ErrorKind::AlreadyExists, problem)
+                    .hint("wait for its end, or end it"));
+            }
+            progress::check_cancelled()?;
+            std::thread::sleep(LOOK);
         }
         self.locked.push(name.to_owned());
         Ok(())
