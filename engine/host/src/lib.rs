@@ -24,6 +24,7 @@ mod handover;
 mod programs;
 
 mod cache;
+mod clock;
 mod exports;
 mod folder;
 mod instance;

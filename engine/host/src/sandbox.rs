@@ -10,6 +10,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::bindings::imports::{command, feed, log, object, progress, sink, tls, types};
+use crate::clock::Clock;
 use crate::convert;
 use crate::grant::Grants;
 use crate::limits::{Ended, Limits, MemoryCeiling, Stretch, Watch};
@@ -70,6 +71,7 @@ impl Sandbox {
         let last_words = LastWords::default();
         let mut wasi = WasiCtxBuilder::new();
         wasi.allow_blocking_current_thread(true)
+            .wall_clock(Clock)
             .stderr(last_words.clone());
         let writable = preopen::open_granted(&mut wasi, grants)?;
         let reach = Reach::new(grants);
