@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, TryRecvError};
+use rustix::io::Errno;
 
 use super::directory::Home;
 use super::file::FileInProgress;
@@ -17,6 +18,9 @@ use crate::metadata::{Metadata, NodeReader};
 use crate::tree::Node;
 use crate::walk::open_file;
 use crate::{Error, ErrorKind, Result};
+
+/// Bytes that any file gives at once.
+const PAGE: u64 = 4096;
 
 /// A file to be read.
 pub(crate) struct FileTask {
@@ -135,7 +139,8 @@ impl Reader<'_> {
                 .unreadable(task.path.clone(), problem.message().to_owned());
         }
         node.size = length;
-        let steady = length == before.size
+        // A file of the kernel's takes no room, and says nothing of its size, or the wrong thing.
+        let steady = (length == before.size || before.blocks == 0)
             && after.size == before.size
             && after.mtime == before.mtime
             && after.ctime == before.ctime;
@@ -188,7 +193,12 @@ impl Reader<'_> {
     }
 
     fn read_some(&mut self, opened: &File, limit: u64, file: &Arc<FileInProgress>) -> Result<u64> {
-        match self.filler.read(opened, limit, file) {
+        let read = match self.filler.read(opened, limit, file) {
+            // Files of the kernel's may give no more than a page at once.
+            Err(Errno::INVAL | Errno::NOMEM) => self.filler.read(opened, limit.min(PAGE), file),
+            read => read,
+        };
+        match read {
             Ok(count) => Ok(count as u64),
             Err(error) => {
                 self.readers.shared.check()?;
