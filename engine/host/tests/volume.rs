@@ -102,7 +102,8 @@ impl Fixture {
         let index = Arc::new(Index::load(&self.repository, &self.progress)?);
         let reader = Arc::new(BlobReader::new(Arc::clone(&self.repository), index));
         let contents = Arc::new(Contents::open(reader, id, &snapshot)?);
-        let feed = SnapshotFeed::new(contents, paths.clone(), Arc::clone(&self.progress));
+        let selected = paths.iter().map(|path| path.clone().into()).collect();
+        let feed = SnapshotFeed::new(contents, selected, Arc::clone(&self.progress));
         let request = RestoreRequest {
             until: None,
             paths,

@@ -6,7 +6,7 @@ use crate::backup::manifest::{self, Manifest};
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
 use crate::id::Id;
-use crate::restore::Selection;
+use crate::restore::{Selection, normal};
 use crate::snapshot::Snapshot;
 use crate::tree::{Node, NodeType, Tree};
 use crate::{Error, ErrorKind, Result};
@@ -75,31 +75,31 @@ impl Contents {
     }
 
     /// The node at a path relative to the source; `""` is the root.
-    pub fn find(&self, path: &str) -> Result<Node> {
+    pub fn find(&self, path: impl AsRef<[u8]>) -> Result<Node> {
+        let path = normal(path.as_ref());
         let missing = || {
+            let path = String::from_utf8_lossy(&path);
             Error::new(ErrorKind::NotFound, format!("no '{path}' in this backup"))
                 .hint("paths are relative to the source, without a leading '/'")
         };
         let mut node = self.root.clone();
-        for name in path.split('/').filter(|name| !matches!(*name, "" | ".")) {
+        for name in path.split(|byte| *byte == b'/').filter(|it| !it.is_empty()) {
             let tree = self.reader.tree(&node.subtree.ok_or_else(missing)?)?;
-            node = tree.find(name.as_bytes()).cloned().ok_or_else(missing)?;
+            node = tree.find(name).cloned().ok_or_else(missing)?;
         }
         Ok(node)
     }
 
     /// What the directory at `path` holds, or the file there.
-    pub fn list(&self, path: &str) -> Result<Vec<Found>> {
-        let path = path.trim_matches('/');
-        let node = self.find(path)?;
-        let path = if path == "." { "" } else { path }.as_bytes();
+    pub fn list(&self, path: impl AsRef<[u8]>) -> Result<Vec<Found>> {
+        let path = normal(path.as_ref());
+        let node = self.find(&path)?;
         let Some(subtree) = node.subtree else {
-            let path = path.to_vec();
             return Ok(vec![Found { path, node }]);
         };
         let nodes = self.reader.tree(&subtree)?.nodes;
         let found = nodes.into_iter().map(|node| Found {
-            path: joined(path, &node.name),
+            path: joined(&path, &node.name),
             node,
         });
         Ok(found.collect())

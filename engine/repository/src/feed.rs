@@ -24,14 +24,14 @@ pub struct SnapshotFeed {
     contents: Arc<Contents>,
     progress: Arc<Progress>,
     /// Only these; empty for all.
-    paths: Vec<String>,
+    paths: Vec<Vec<u8>>,
     walk: Mutex<Walk>,
     missing: Mutex<Vec<Problem>>,
 }
 
 impl SnapshotFeed {
     /// Feeds what `contents` holds below `paths`, or all of it where there are none.
-    pub fn new(contents: Arc<Contents>, paths: Vec<String>, progress: Arc<Progress>) -> Self {
+    pub fn new(contents: Arc<Contents>, paths: Vec<Vec<u8>>, progress: Arc<Progress>) -> Self {
         let selection = Selection::new(&paths);
         let walk = Mutex::new(contents.walk_selected(contents.root().clone(), &selection));
         Self {
@@ -48,6 +48,28 @@ impl SnapshotFeed {
         self.missing
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`open`](Feed::open), of a path that may be no UTF-8.
+    pub fn open_at(&self, path: &[u8]) -> Result<Box<dyn Reader>> {
+        let shown = String::from_utf8_lossy(path);
+        let node = self.contents.find(path)?;
+        self.contents
+            .reader()
+            .check_content(&node)
+            .map_err(|error| error.on(&shown))?;
+        let content = node.content.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "is no regular file of this backup").on(&shown)
+        })?;
+        let ids: Ids = content.into_iter().map(Ok).collect::<Vec<_>>().into_iter();
+        Ok(Box::new(FileReader {
+            chunks: Prefetch::new(Arc::clone(self.contents.reader()), ids),
+            chunk: Bytes::new(),
+            crc32c: 0,
+            written: self.stream(&shown).and_then(|stream| stream.crc32c),
+            progress: Arc::clone(&self.progress),
+            path: shown.into_owned(),
+        }))
     }
 
     fn leave_out(&self, problem: Problem) {
@@ -101,23 +123,7 @@ impl Feed for SnapshotFeed {
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Reader>> {
-        let node = self.contents.find(path)?;
-        self.contents
-            .reader()
-            .check_content(&node)
-            .map_err(|error| error.on(path))?;
-        let content = node.content.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "is no regular file of this backup").on(path)
-        })?;
-        let ids: Ids = content.into_iter().map(Ok).collect::<Vec<_>>().into_iter();
-        Ok(Box::new(FileReader {
-            path: path.to_owned(),
-            chunks: Prefetch::new(Arc::clone(self.contents.reader()), ids),
-            chunk: Bytes::new(),
-            crc32c: 0,
-            written: self.stream(path).and_then(|stream| stream.crc32c),
-            progress: Arc::clone(&self.progress),
-        }))
+        self.open_at(path.as_bytes())
     }
 
     fn extract(&self, path: &str, extraction: &Extraction) -> Result<Summary> {
@@ -129,7 +135,13 @@ impl Feed for SnapshotFeed {
         };
         let root = self.contents.find(path)?;
         let report = restore_tree(&self.contents, root, &options, &self.progress)?;
-        for problem in report.problems {
+        if let Some(refused) = report.refused.first()
+            && !path.is_empty()
+        {
+            // What a plugin asks for by its name is a part of something, which is none without all of it.
+            return Err(Error::new(ErrorKind::Failed, &refused.message).on(&refused.path));
+        }
+        for problem in report.refused.into_iter().chain(report.problems) {
             self.leave_out(problem);
         }
         Ok(report.summary)

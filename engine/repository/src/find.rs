@@ -135,7 +135,7 @@ impl HitEntry {
         Self {
             node_type: node.node_type,
             size: (node.node_type == NodeType::File).then_some(node.size),
-            modified: Time::from_nanoseconds(node.mtime.as_nanoseconds()),
+            modified: Time::of_file(node.mtime),
         }
     }
 }

@@ -3,16 +3,18 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
 
 use crate::blob::BlobType;
 use crate::contents::{Contents, Found};
 use crate::id::Id;
+use crate::metadata::{Metadata, MetadataWriter};
 use crate::progress::Progress;
 use crate::restore::{RestoreOptions, restore_found};
 use crate::source::Conflict;
 use crate::target_path::TargetPath;
 use crate::target_root::TargetRoot;
-use crate::tree::{Node, NodeType};
+use crate::tree::{FileTime, Node, NodeType};
 use crate::verification::Sampled;
 use crate::{Error, ErrorKind, Result};
 
@@ -23,6 +25,8 @@ const BATCH_FILES: usize = 10_000;
 
 /// What the directory of a batch is called.
 const NAME: &str = "sample";
+
+const MORE_ROOM: &str = "name a scratch directory that has more room, or takes all of these files";
 
 /// How many differences are told. A volume that is damaged all over is known to be by fewer.
 const MAX_DIFFERENT: usize = 1000;
@@ -46,6 +50,7 @@ pub fn sample(
             of_files,
             ..Sampled::default()
         },
+        inexact: 0,
     };
     let mut batch = Batch::default();
     for found in contents.walk(contents.root().clone()) {
@@ -61,6 +66,12 @@ pub fn sample(
         }
     }
     trial.run(batch.take())?;
+    if trial.inexact > 0 {
+        progress.warn(format!(
+            "mode or time of {} files cannot be held by the scratch directory's file system: they were compared with what it makes of them",
+            trial.inexact
+        ));
+    }
     Ok(trial.sampled)
 }
 
@@ -169,6 +180,8 @@ struct Trial<'a> {
     above: &'a TargetPath,
     progress: &'a Progress,
     sampled: Sampled,
+    /// Files whose mode or time the file system cannot hold.
+    inexact: u64,
 }
 
 impl Trial<'_> {
@@ -188,7 +201,20 @@ impl Trial<'_> {
             delete_extra: false,
             paths: Vec::new(),
         };
-        let report = restore_found(self.contents, batch, &options, self.progress)?;
+        let report =
+            restore_found(self.contents, batch, &options, self.progress).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::OutOfSpace => error.hint(MORE_ROOM),
+                    _ => error,
+                }
+            })?;
+        if let Some(refused) = report.refused.first() {
+            // That says nothing of the backup.
+            let problem = format!("the sample cannot be written: {}", refused.message);
+            return Err(Error::new(ErrorKind::Failed, problem)
+                .on(&refused.path)
+                .hint(MORE_ROOM));
+        }
         let damaged: Vec<_> = report
             .damaged
             .into_iter()
@@ -208,7 +234,9 @@ impl Trial<'_> {
                 Some((_, message)) => Some(message.clone()),
                 None => {
                     self.sampled.bytes += node.size;
-                    compare_file(self.contents, &target, &path, &node, self.progress)?
+                    let expected = self.expected(&target, &path, &node)?;
+                    let (contents, progress) = (self.contents, self.progress);
+                    compare(contents, &target, &path, &node, &expected, progress)?
                 }
             };
             if let Some(difference) = difference {
@@ -216,6 +244,46 @@ impl Trial<'_> {
             }
         }
         self.above.open()?.remove_all(NAME.as_bytes()).map(drop)
+    }
+
+    /// What the backup says of a file's mode and time, or what this file system makes of it if it does the same a second time: it may know no
+    /// fractions of a second, or no such year.
+    fn expected(&mut self, target: &TargetRoot, path: &[u8], node: &Node) -> Result<Facts> {
+        let wanted = Facts::of_node(node);
+        let look = || Ok(target.metadata(path)?.map(|found| Facts::of_file(&found)));
+        let Some(found) = look()?.filter(|found| *found != wanted) else {
+            return Ok(wanted);
+        };
+        let (directory, name) = target.parent(path)?;
+        MetadataWriter::new().apply(directory.as_fd(), name, node)?;
+        if look()?.as_ref() != Some(&found) {
+            return Ok(wanted);
+        }
+        self.inexact += 1;
+        Ok(found)
+    }
+}
+
+/// What is compared of a file beside its content.
+#[derive(PartialEq)]
+struct Facts {
+    mode: u32,
+    modified: FileTime,
+}
+
+impl Facts {
+    fn of_node(node: &Node) -> Self {
+        Self {
+            mode: node.permissions(),
+            modified: node.mtime,
+        }
+    }
+
+    fn of_file(found: &Metadata) -> Self {
+        Self {
+            mode: found.mode & 0o7777,
+            modified: found.mtime,
+        }
     }
 }
 
@@ -227,15 +295,27 @@ pub fn compare_file(
     node: &Node,
     progress: &Progress,
 ) -> Result<Option<String>> {
+    let expected = Facts::of_node(node);
+    compare(contents, target, path, node, &expected, progress)
+}
+
+fn compare(
+    contents: &Contents,
+    target: &TargetRoot,
+    path: &[u8],
+    node: &Node,
+    expected: &Facts,
+    progress: &Progress,
+) -> Result<Option<String>> {
     let Some(found) = target.metadata(path)? else {
         return Ok(Some("was not restored".into()));
     };
-    let modified = found.mtime.as_nanoseconds();
+    let facts = Facts::of_file(&found);
     let facts = [
         ("type", found.node_type() == NodeType::File),
         ("size", found.size == node.size),
-        ("mode", found.mode & 0o7777 == node.permissions()),
-        ("modification time", modified == node.mtime.as_nanoseconds()),
+        ("mode", facts.mode == expected.mode),
+        ("modification time", facts.modified == expected.modified),
     ];
     if let Some((name, _)) = facts.iter().find(|(_, is_same)| !is_same) {
         return Ok(Some(format!("its {name} is not what the backup says")));

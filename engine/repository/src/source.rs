@@ -204,7 +204,8 @@ pub trait Feed: Sync {
     /// Opens a file.
     fn open(&self, path: &str) -> Result<Box<dyn Reader>>;
 
-    /// Writes a file or directory of the backup to the host with all its metadata.
+    /// Writes a file or directory of the backup to the host with all its metadata. Of the whole source (an empty path), what the target does
+    /// not take is left out and named in the result of the restore; of a part it is an error.
     fn extract(&self, path: &str, extraction: &Extraction) -> Result<Summary>;
 
     /// Restores `percent` of the files below `target`, compares them with the backup and removes them.

@@ -20,6 +20,11 @@ use crate::source::Summary;
 use crate::tree::{FileTime, Node, NodeType};
 use crate::{Error, Result};
 
+/// Bytes of a link's target that a header holds.
+const LINK_NAME: usize = 100;
+/// The name of an entry that holds a longer one.
+const LONG_LINK: &[u8] = b"././@LongLink";
+
 /// The name of the first member.
 pub const MANIFEST: &str = "manifest.json";
 
@@ -297,9 +302,8 @@ impl<W: Write> Archive<'_, W> {
             }
             match node.node_type {
                 NodeType::Symlink => {
-                    archive
-                        .builder
-                        .append_link(&mut header, path, path_of(&node.linktarget))
+                    archive.link_target(&mut header, &node.linktarget)?;
+                    archive.builder.append_data(&mut header, path, io::empty())
                 }
                 _ => {
                     archive.content.begin(chunks);
@@ -316,6 +320,27 @@ impl<W: Write> Archive<'_, W> {
         }
     }
 
+    /// Byte for byte, as a link may lead to `./a//b/`, in an entry before it where it is too long for the header.
+    fn link_target(&mut self, header: &mut Header, target: &[u8]) -> io::Result<()> {
+        let short = target.get(..LINK_NAME).unwrap_or(target);
+        header.set_link_name_literal(short)?;
+        if short.len() == target.len() {
+            return Ok(());
+        }
+        let mut long = Header::new_gnu();
+        if let Some(name) = long.as_old_mut().name.get_mut(..LONG_LINK.len()) {
+            name.copy_from_slice(LONG_LINK);
+        }
+        long.set_entry_type(EntryType::GNULongLink);
+        long.set_mode(0o644);
+        long.set_uid(0);
+        long.set_gid(0);
+        long.set_mtime(0);
+        long.set_size(target.len() as u64 + 1);
+        long.set_cksum();
+        self.builder.append(&long, target.chain(&[0][..]))
+    }
+
     /// What the classic header cannot say: nanoseconds and extended attributes.
     fn extensions(&mut self, node: &Node) -> io::Result<()> {
         let mtime = node.mtime;
@@ -324,6 +349,8 @@ impl<W: Write> Archive<'_, W> {
         records.extend(time.map(|time| ("mtime".to_owned(), time.into_bytes())));
         for attribute in &node.extended_attributes {
             if let Ok(name) = std::str::from_utf8(&attribute.name) {
+                // As GNU tar has it: a '=' would end the name.
+                let name = name.replace('%', "%25").replace('=', "%3D");
                 records.push((format!("SCHILY.xattr.{name}"), attribute.value.clone()));
             }
         }

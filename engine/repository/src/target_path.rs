@@ -1,6 +1,7 @@
 //! Where a restore is to write, until it is opened: a directory that the operator names, or one beneath a directory that was opened long before. On the
 //! way down from that no symbolic link is followed: somebody else may have put one there since the path was looked at.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
 
-use crate::target_root::TargetRoot;
+use crate::target_root::{IN_THE_MAKING, TargetRoot};
 use crate::{Error, ErrorKind, Result};
 
 /// The path of a directory to restore into, which need not exist.
@@ -74,19 +75,26 @@ impl TargetPath {
         }
     }
 
-    /// Opens the directory, after making it and those above it where they are missing.
-    pub fn create(&self) -> Result<TargetRoot> {
-        let make = |directory: &OwnedFd, name: &Path| {
-            let everybody = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-            match mkdirat(directory, name, everybody) {
+    /// Opens the directory, after making it and those above it where they are missing. With `is_ours` one that is made is marked as one that
+    /// is not finished: see [`is_in_the_making`](crate::target_root::is_in_the_making).
+    pub fn create(&self, is_ours: bool) -> Result<TargetRoot> {
+        let (directory, way) = match &self.beneath {
+            None => return TargetRoot::create(&self.path, is_ours),
+            Some((directory, way)) => (directory, way),
+        };
+        let last = way.components().count();
+        let entered = Cell::new(0);
+        self.descend(directory, way, |directory, name| {
+            entered.set(entered.get() + 1);
+            let mode = match is_ours && entered.get() == last {
+                true => IN_THE_MAKING,
+                false => Mode::RWXU | Mode::RWXG | Mode::RWXO,
+            };
+            match mkdirat(directory, name, mode) {
                 Err(Errno::EXIST) => Ok(()),
                 made => made,
             }
-        };
-        match &self.beneath {
-            None => TargetRoot::create(&self.path),
-            Some((directory, way)) => self.descend(directory, way, make),
-        }
+        })
     }
 
     /// One component after another. `enter` is called before each is opened.
@@ -164,11 +172,11 @@ mod tests {
         for (way, swapped) in [("a", "a"), ("a/b", "a"), ("a/b", "a/b"), ("a/b/c", "a")] {
             let place = Place::new();
             let target = place.beneath(way);
-            target.create().unwrap();
+            target.create(true).unwrap();
             let swapped = place.path("granted").join(swapped);
             fs::rename(&swapped, place.path("moved")).unwrap();
             symlink(place.path("outside"), &swapped).unwrap();
-            for error in [target.create().unwrap_err(), target.open().unwrap_err()] {
+            for error in [target.create(true).unwrap_err(), target.open().unwrap_err()] {
                 assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{way}");
                 let expected = "a symbolic link is not followed";
                 assert!(error.to_string().ends_with(expected), "{error}");
@@ -183,7 +191,7 @@ mod tests {
         let target = place.beneath("new");
         fs::rename(place.path("granted"), place.path("moved")).unwrap();
         symlink(place.path("outside"), place.path("granted")).unwrap();
-        target.create().unwrap().create_file(b"file").unwrap();
+        target.create(true).unwrap().create_file(b"file").unwrap();
         assert!(place.path("moved/new/file").exists());
         assert!(place.is_untouched());
     }
@@ -192,7 +200,7 @@ mod tests {
     fn a_way_out_is_none() {
         let place = Place::new();
         for way in ["..", "../outside", "/etc"] {
-            assert!(place.beneath(way).create().is_err(), "{way}");
+            assert!(place.beneath(way).create(true).is_err(), "{way}");
             assert!(place.beneath(way).open().is_err(), "{way}");
         }
     }
@@ -203,7 +211,7 @@ mod tests {
         let target = place.beneath("a/b");
         assert!(!target.exists());
         assert_eq!(target.open().unwrap_err().kind(), ErrorKind::NotFound);
-        target.create().unwrap().create_file(b"file").unwrap();
+        target.create(true).unwrap().create_file(b"file").unwrap();
         assert!(target.exists() && place.path("granted/a/b/file").exists());
         place.beneath("").open().unwrap().create_dir(b"c").unwrap();
         assert!(place.path("granted/c").exists());

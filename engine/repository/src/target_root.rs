@@ -4,16 +4,18 @@
 //! Paths are bytes, relative to the root, `/`-separated, and empty for the root itself.
 
 mod remove;
+pub(crate) mod temporary;
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
 
 use crate::beneath::open_beneath;
@@ -23,6 +25,10 @@ use crate::{Error, ErrorKind, Result};
 
 /// Directories that are kept open for the next file in them.
 const MOST_OPEN: usize = 64;
+
+/// What a directory is made with, and has until its own metadata is set: nobody else may enter it, and nobody gives such a mode to a directory
+/// by hand. So the next restore knows a directory that this one did not finish.
+pub(crate) const IN_THE_MAKING: Mode = Mode::RWXU.union(Mode::SVTX);
 
 /// A directory to restore into. Shared by all threads of a restore.
 #[derive(Debug)]
@@ -56,12 +62,24 @@ impl TargetRoot {
         }
     }
 
-    /// Opens a directory, after making it and its parents where they are missing.
-    pub fn create(path: &Path) -> Result<Self> {
-        match std::fs::create_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                Err(Error::io("target cannot be made", error).on(path.display()))
+    /// Opens a directory, after making it and its parents where they are missing. With `is_ours` one that is made is marked as one that is not
+    /// finished.
+    pub fn create(path: &Path, is_ours: bool) -> Result<Self> {
+        let failed = |error| Error::io("target cannot be made", error).on(path.display());
+        let made = match path.parent() {
+            Some(parent) if is_ours => {
+                let mut builder = std::fs::DirBuilder::new();
+                builder.mode(IN_THE_MAKING.as_raw_mode());
+                match std::fs::create_dir_all(parent) {
+                    Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+                    // Whether that is a directory shows now.
+                    _ => builder.create(path),
+                }
             }
+            _ => std::fs::create_dir_all(path),
+        };
+        match made {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
             _ => Self::open(path),
         }
     }
@@ -104,19 +122,20 @@ impl TargetRoot {
             Ok(found) => Metadata::of_file(found)
                 .map(Some)
                 .map_err(|error| self.failed(path, "cannot be examined", error)),
-            Err(Errno::NOENT) => Ok(None),
+            // What has too long a name for this file system is not there either.
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(self.failed(path, "cannot be examined", error)),
         }
     }
 
-    /// Makes a directory, for the owner alone until its metadata is set. One that is there already is left as it is;
-    /// [`ErrorKind::AlreadyExists`] if there is something else.
-    pub fn create_dir(&self, path: &[u8]) -> Result<()> {
+    /// Makes a directory, for the owner alone until its metadata is set. One that is there already is left as it is, and what it is comes
+    /// out; [`ErrorKind::AlreadyExists`] if there is something else.
+    pub fn create_dir(&self, path: &[u8]) -> Result<Option<Metadata>> {
         let (parent, name) = self.parent(path)?;
-        match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
-            Ok(()) => Ok(()),
-            Err(Errno::EXIST) => match self.metadata(path)?.map(|found| found.node_type()) {
-                Some(NodeType::Dir) => Ok(()),
+        match rustix::fs::mkdirat(&parent, name, IN_THE_MAKING) {
+            Ok(()) => Ok(None),
+            Err(Errno::EXIST) => match self.metadata(path)? {
+                Some(found) if found.node_type() == NodeType::Dir => Ok(Some(found)),
                 _ => Err(self.failed(path, "directory cannot be made", Errno::EXIST)),
             },
             Err(error) => Err(self.failed(path, "directory cannot be made", error)),
@@ -162,14 +181,55 @@ impl TargetRoot {
             .map_err(|error| self.failed(path, "hard link cannot be made", error))
     }
 
-    /// Moves `from` to `path`, replacing a file that is there.
-    pub fn rename(&self, from: &[u8], path: &[u8]) -> Result<()> {
-        let (old, old_name) = self.parent(from)?;
-        let (new, new_name) = self.parent(path)?;
-        self.forget(from);
-        self.forget(path);
-        rustix::fs::renameat(&old, old_name, &new, new_name)
-            .map_err(|error| self.failed(path, "cannot be put in place", error))
+    /// Gives `beside`, a file in the same directory, the name `path`. What is there is replaced if `replaces` says so and it is no directory,
+    /// and is an [`ErrorKind::AlreadyExists`] otherwise.
+    pub fn put_in_place(&self, beside: &[u8], path: &[u8], replaces: bool) -> Result<()> {
+        let (directory, name) = self.parent(path)?;
+        let (_, old) = split(beside);
+        let rename = || rustix::fs::renameat(&directory, old, &directory, name);
+        let renamed = if replaces {
+            rename()
+        } else {
+            let flags = RenameFlags::NOREPLACE;
+            match rustix::fs::renameat_with(&directory, old, &directory, name, flags) {
+                // The file system or the kernel cannot do that in one step.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match self.metadata(path)? {
+                    Some(_) => Err(Errno::EXIST),
+                    None => rename(),
+                },
+                renamed => renamed,
+            }
+        };
+        renamed.map_err(|error| match error {
+            Errno::INVAL | Errno::ILSEQ => {
+                let error = std::io::Error::from(error);
+                Error::new(
+                    ErrorKind::Unsupported,
+                    "the file system does not take this name",
+                )
+                .caused_by(error)
+                .on(self.display(path))
+            }
+            error => self.failed(path, "cannot be put in place", error),
+        })
+    }
+
+    /// Lets the owner, if that is who we are, make files in the directory `path`, which `found` says what it is. Whether that took a change.
+    pub(crate) fn open_up(&self, path: &[u8], found: &Metadata) -> Result<bool> {
+        let user = rustix::process::geteuid();
+        let wanted = Mode::RWXU;
+        let mode = Mode::from_raw_mode(found.mode & 0o7777);
+        if user.is_root() || user.as_raw() != found.uid || mode.contains(wanted) {
+            return Ok(false);
+        }
+        self.set_mode(path, mode | wanted).map(|()| true)
+    }
+
+    /// Sets the mode of the directory `path`.
+    pub(crate) fn set_mode(&self, path: &[u8], mode: Mode) -> Result<()> {
+        let directory = self.open_dir(path)?;
+        rustix::fs::chmod(path_of_file(directory.as_fd()), mode)
+            .map_err(|error| self.failed(path, "mode cannot be set", error))
     }
 
     /// Names and types in a directory, in no order.
@@ -207,6 +267,13 @@ impl TargetRoot {
         };
         error.on(self.display(path))
     }
+}
+
+/// Whether a directory was made by a restore that did not come to its metadata.
+pub(crate) fn is_in_the_making(found: &Metadata) -> bool {
+    let mode = Mode::from_raw_mode(found.mode & 0o7777);
+    let others = Mode::RWXG | Mode::RWXO;
+    found.node_type() == NodeType::Dir && mode.contains(Mode::SVTX) && !mode.intersects(others)
 }
 
 fn open_regular(parent: BorrowedFd<'_>, name: &[u8], access: OFlags) -> rustix::io::Result<File> {

@@ -8,6 +8,6 @@ mod restic;
 pub mod stages;
 
 pub use directory::DirectoryDestination;
-pub use files::{assert_same_files, noise};
+pub use files::{assert_same_files, described, noise};
 pub use memory::{Call, Fault, MemoryDestination, Operation};
 pub use restic::Restic;

@@ -8,6 +8,7 @@ use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::source::Timestamp;
+use crate::tree::FileTime;
 use crate::{Error, Result};
 
 /// A point in time, and the offset from UTC that its writer had. Compared by the point alone.
@@ -27,6 +28,16 @@ impl Time {
     pub fn from_nanoseconds(nanoseconds: Timestamp) -> Self {
         // Every i64 lies within the years that jiff knows: 1677 to 2262.
         Self::local(jiff::Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default())
+    }
+
+    /// From a file's time, in the system's time zone; the nearest that can be told of years before -9999 and after 9999.
+    pub fn of_file(time: FileTime) -> Self {
+        let nanoseconds = i32::try_from(time.nanoseconds).unwrap_or_default();
+        let nearest = match time.seconds {
+            ..0 => jiff::Timestamp::MIN,
+            _ => jiff::Timestamp::MAX,
+        };
+        Self::local(jiff::Timestamp::new(time.seconds, nanoseconds).unwrap_or(nearest))
     }
 
     fn local(point: jiff::Timestamp) -> Self {
@@ -153,6 +164,22 @@ mod tests {
         assert_eq!(here, there);
         assert_eq!(here.nanoseconds(), 1_782_864_000_000_000_000);
         assert_eq!(Time::from_nanoseconds(here.nanoseconds()), here);
+    }
+
+    #[test]
+    fn any_time_of_a_file_is_one() {
+        let check = |seconds, nanoseconds, expected: &str| {
+            let time = Time::of_file(FileTime::new(seconds, nanoseconds));
+            assert_eq!(time.point().to_string(), expected);
+        };
+        check(0, 5, "1970-01-01T00:00:00.000000005Z");
+        check(-1, 999_999_999, "1969-12-31T23:59:59.999999999Z");
+        check(13_569_465_600, 0, "2400-01-01T00:00:00Z");
+        check(-62_135_596_800, 0, "0001-01-01T00:00:00Z");
+        for seconds in [i64::MIN, i64::MAX] {
+            let time = Time::of_file(FileTime::new(seconds, 1));
+            assert!(time.to_string().contains("9999-"), "{time}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use strongroom_repository::restore::{
 };
 use strongroom_repository::source::Conflict;
 use strongroom_repository::target_path::TargetPath;
-use strongroom_repository::testing::Restic;
+use strongroom_repository::testing::{Restic, described};
 use strongroom_repository::{BlobType, ErrorKind, FileType, Progress, Result};
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -30,18 +30,6 @@ fn run(program: &str, arguments: &[&str]) -> String {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
-}
-
-/// Everything that `stat`, `getfattr` and `getfacl` tell of each file.
-fn described(root: &Path) -> String {
-    let script = r#"
-        cd "$1"
-        find . -print0 | sort -z | while IFS= read -r -d '' f; do
-            stat -c '%n|%F|%a|%u:%g|%s|%h|%y|%t:%T|%N' -- "$f" | sed "s/|directory|\([^|]*\)|\([^|]*\)|[^|]*|[^|]*|/|directory|\1|\2|/"
-            if [ ! -L "$f" ]; then getfattr -d -m - -e hex -- "$f" 2>/dev/null; fi
-            if [ -f "$f" ]; then sha256sum -- "$f"; fi
-        done"#;
-    run("bash", &["-c", script, "bash", text(root)])
 }
 
 fn fill(data: &Path) {
@@ -483,6 +471,71 @@ fn an_archive_holds_everything_and_lists_it_first() {
             );
         }
     }
+}
+
+/// Byte for byte, whatever they hold.
+#[test]
+fn names_and_links_come_out_of_an_archive_as_they_went_in() {
+    use std::os::unix::ffi::OsStrExt;
+    let fixture = Fixture::new();
+    let data = fixture.data();
+    for name in [
+        &b"-rf"[..],
+        b"--checkpoint-action=exec=false",
+        b" leading and trailing ",
+        b"new\nline\ttab",
+        b"\xff\xfe no text",
+        b"back\\slash\\101",
+        b"C:\\windows",
+        b"*?[glob]",
+        &[b'n'; 255],
+    ] {
+        let name = std::ffi::OsStr::from_bytes(name);
+        fs::write(data.join(name), name.as_bytes()).expect("written");
+        fs::create_dir(data.join("folder")).unwrap_or_default();
+        fs::hard_link(data.join(name), data.join("folder").join(name)).expect("linked");
+    }
+    let long = format!("./{}/", "long//".repeat(60));
+    for (number, target) in ["./a//b/", "//x/../y", "..", "/", "folder/.", "-rf", &long]
+        .into_iter()
+        .enumerate()
+    {
+        symlink(target, data.join(format!("link {number}"))).expect("linked");
+    }
+    run(
+        "setfattr",
+        &[
+            "-n",
+            "user.a=b%3D",
+            "-v",
+            "x",
+            text(&data.join("folder/-rf")),
+        ],
+    );
+    fixture.backup();
+    let contents = fixture.latest().expect("opened");
+    let archive = fixture.path("media.tar");
+    let file = fs::File::create(&archive).expect("made");
+    let all = Selection::default();
+    strongroom_repository::tar::write_tar(&contents, &all, file, &Progress::default())
+        .expect("written");
+    let out = fixture.path("out");
+    fs::create_dir(&out).expect("made");
+    let unpack = [
+        "--extract",
+        "--same-permissions",
+        "--xattrs",
+        "--xattrs-include=user.*",
+    ];
+    run(
+        "tar",
+        &[
+            &unpack[..],
+            &["--directory", text(&out), "--file", text(&archive)],
+        ]
+        .concat(),
+    );
+    assert_eq!(described(&out.join("media")), described(&data));
 }
 
 /// More entries than a restore keeps from looking ahead, so that it reads the directories again.

@@ -113,6 +113,11 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit> {
 fn fail(context: &Context, error: &Error) -> Exit {
     if context.progress.is_cancelled() || error.kind() == ErrorKind::Cancelled {
         context.screen.note("cancelled");
+        if error.kind() == ErrorKind::Cancelled
+            && let Some(hint) = error.hint_text()
+        {
+            context.screen.note(&format!("hint: {hint}"));
+        }
         return Exit::Cancelled;
     }
     context.screen.error(error);

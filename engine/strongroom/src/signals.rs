@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread::Builder;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use strongroom_repository::{Error, Progress, Result};
 
@@ -12,6 +12,9 @@ use crate::render::screen::Screen;
 
 /// Starts to listen.
 pub fn cancel_on_signals(progress: &Arc<Progress>, screen: &Arc<Screen>) -> Result<()> {
+    // A file that is larger than `ulimit -f` allows is then an error of that file.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .map_err(|error| Error::io("cannot listen for signals", error))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Error::io("cannot listen for signals", error))?;
     let progress = Arc::clone(progress);

@@ -12,8 +12,11 @@ use rustix::io::Errno;
 
 use super::Metadata;
 use super::attributes::{Place, path_of_file};
-use crate::tree::{Node, NodeType, check_name};
+use crate::tree::{ExtendedAttribute, Node, NodeType, check_name};
 use crate::{Error, ErrorKind, Result};
+
+/// Who beside the owner may use a file.
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
 /// Sets metadata on restored files. Shared by all threads of a restore.
 ///
@@ -33,16 +36,18 @@ impl MetadataWriter {
     /// Sets everything on an open file or directory, which may be opened with `O_PATH` (that needs `/proc`). The content must be written
     /// before: writing changes times and clears setuid and capabilities.
     ///
-    /// Owners and attributes that the system refuses are counted in [`warnings`](Self::warnings); what else fails is an error.
+    /// What the system refuses, or the file system does not know, is counted in [`warnings`](Self::warnings); what else fails is an error.
     pub fn apply_to_file(&self, file: impl AsFd, node: &Node) -> Result<()> {
         let file = file.as_fd();
         let owned = match self.set_owner(node, |uid, gid| fchown(file, uid, gid)) {
             Err(Errno::BADF) => return self.apply_by_path(file, node),
             owned => owned.map_err(failed("owner cannot be set"))?,
         };
-        self.set_attributes(&Place::File(file), node);
-        fchmod(file, permissions(node, owned)).map_err(failed("mode cannot be set"))?;
-        futimens(file, &times(node)).map_err(failed("times cannot be set"))
+        let place = Place::File(file);
+        self.set_attributes(&place, node)?;
+        self.set("times", || futimens(file, &times(node)))?;
+        self.set_access_list(&place, node)?;
+        self.set("mode", || fchmod(file, permissions(node, owned)))
     }
 
     /// Sets everything on the entry `name` of an open directory, whatever its type. Needs `/proc`.
@@ -57,6 +62,8 @@ impl MetadataWriter {
     }
 
     /// The file was opened with `O_PATH`, so that it could be of any type and nothing happened to it.
+    ///
+    /// The mode comes last: until then a directory can be told to be one that a restore did not finish.
     fn apply_by_path(&self, file: BorrowedFd<'_>, node: &Node) -> Result<()> {
         let found = Metadata::of_file(file).map_err(failed("cannot be examined"))?;
         if found.node_type() != node.node_type {
@@ -75,16 +82,39 @@ impl MetadataWriter {
             })
             .map_err(failed("owner cannot be set"))?;
         let path = path_of_file(file);
-        self.set_attributes(&Place::Path(path.clone()), node);
-        if node.node_type != NodeType::Symlink {
-            chmod(&path, permissions(node, owned)).map_err(failed("mode cannot be set"))?;
+        let place = Place::Path(path.clone());
+        self.set_attributes(&place, node)?;
+        self.set("times", || {
+            utimensat(rustix::fs::CWD, &path, &times(node), AtFlags::empty())
+        })?;
+        if node.node_type == NodeType::Symlink {
+            return Ok(());
         }
-        utimensat(rustix::fs::CWD, &path, &times(node), AtFlags::empty())
-            .map_err(failed("times cannot be set"))
+        self.set_access_list(&place, node)?;
+        self.set("mode", || chmod(&path, permissions(node, owned)))
+    }
+
+    /// What a file system without such a thing, or one that is somebody else's, refuses is no reason to lose the file.
+    fn set(&self, what: &str, set: impl Fn() -> rustix::io::Result<()>) -> Result<()> {
+        match set() {
+            Ok(()) => Ok(()),
+            Err(
+                error @ (Errno::PERM
+                | Errno::NOTSUP
+                | Errno::NOSYS
+                | Errno::INVAL
+                | Errno::RANGE
+                | Errno::OVERFLOW),
+            ) => {
+                self.fall_short(format!("the {what} was not restored: {}", reason(error)));
+                Ok(())
+            }
+            Err(error) => Err(failed(&format!("{what} cannot be set"))(error)),
+        }
     }
 
     /// Makes a symbolic link, pipe or device named `name` in an open directory, and gives it the node's metadata. False for a socket, which
-    /// only its server can make, and for a device that this process may not make (counted in [`warnings`](Self::warnings)).
+    /// only its server can make, and for a device that this process may not make.
     ///
     /// Fails with [`ErrorKind::AlreadyExists`] where there is something of that name.
     pub fn create_special(
@@ -106,10 +136,7 @@ impl MetadataWriter {
             NodeType::File | NodeType::Dir | NodeType::Irregular => Err(Errno::INVAL),
         };
         match (made, node.node_type) {
-            (Err(Errno::PERM), NodeType::Dev | NodeType::CharDev) => {
-                self.fall_short("a device file was not made: only root may".to_owned());
-                Ok(false)
-            }
+            (Err(Errno::PERM), NodeType::Dev | NodeType::CharDev) => Ok(false),
             (Err(error), node_type) => {
                 let message = format!("{} cannot be made", node_type.as_str());
                 Err(Error::io(message, error.into()))
@@ -165,17 +192,11 @@ impl MetadataWriter {
         }
     }
 
-    /// Comes before the mode, which may take away the right to it, and which sets the same mask that an ACL has.
-    fn set_attributes(&self, place: &Place<'_>, node: &Node) {
+    /// All but the list of who may use a file. Comes before the mode, which may take away the right to it.
+    fn set_attributes(&self, place: &Place<'_>, node: &Node) -> Result<()> {
         let wanted = &node.extended_attributes;
-        for attribute in wanted {
-            if let Err(error) = place.set(&attribute.name, &attribute.value) {
-                self.fall_short(format!(
-                    "extended attribute {} was not restored: {}",
-                    attribute.name.escape_ascii(),
-                    reason(error)
-                ));
-            }
+        for attribute in wanted.iter().filter(|it| it.name != ACCESS_LIST) {
+            self.set_attribute(place, attribute)?;
         }
         // A new file may have inherited an ACL, and an old one may have had attributes that the backup lacks. Others than these two
         // kinds are the system's business.
@@ -183,6 +204,32 @@ impl MetadataWriter {
             let ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
             if ours && !wanted.iter().any(|attribute| attribute.name == name) {
                 let _ = place.remove(&name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the same bits as the mode, which comes right after it.
+    fn set_access_list(&self, place: &Place<'_>, node: &Node) -> Result<()> {
+        let attributes = node.extended_attributes.iter();
+        let mut lists = attributes.filter(|it| it.name == ACCESS_LIST);
+        lists.try_for_each(|list| self.set_attribute(place, list))
+    }
+
+    fn set_attribute(&self, place: &Place<'_>, attribute: &ExtendedAttribute) -> Result<()> {
+        match place.set(&attribute.name, &attribute.value) {
+            Ok(()) => Ok(()),
+            // It says the same of an attribute that is too large for it, which is no reason to lose the file.
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) if place.is_full() => {
+                Err(failed("extended attribute cannot be set")(error))
+            }
+            Err(error) => {
+                self.fall_short(format!(
+                    "extended attribute {} was not restored: {}",
+                    attribute.name.escape_ascii(),
+                    reason(error)
+                ));
+                Ok(())
             }
         }
     }

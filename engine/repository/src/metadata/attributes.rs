@@ -14,6 +14,9 @@ use crate::tree::ExtendedAttribute;
 /// The kernel's `XATTR_LIST_MAX` and `XATTR_SIZE_MAX`.
 const MOST: usize = 65_536;
 
+/// Bytes that an attribute would always fit into.
+const LITTLE: u64 = 1 << 20;
+
 /// The path of an open file itself, even if it was opened with `O_PATH` and is a symbolic link. To be used with calls that follow links.
 pub(crate) fn path_of_file(file: BorrowedFd<'_>) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
@@ -90,6 +93,18 @@ impl Place<'_> {
             Self::File(file) => rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()),
             Self::Path(path) => rustix::fs::setxattr(path, name, value, XattrFlags::empty()),
         }
+    }
+
+    /// Whether its file system has hardly any room left, as far as it says.
+    pub(super) fn is_full(&self) -> bool {
+        let found = match self {
+            Self::File(file) => rustix::fs::fstatvfs(file),
+            Self::Path(path) => rustix::fs::statvfs(path),
+        };
+        found.is_ok_and(|found| {
+            let bytes = found.f_bavail.saturating_mul(found.f_frsize);
+            bytes < LITTLE || (found.f_files > 0 && found.f_favail == 0)
+        })
     }
 
     pub(super) fn remove(&self, name: &[u8]) -> Result<()> {

@@ -296,7 +296,6 @@ fn who_is_not_root_restores_all_but_owners_and_is_told_once() {
     assert_eq!(
         warnings,
         [
-            "a device file was not made: only root may (1 file)",
             "extended attribute trusted.secret was not restored: operation not permitted (4 files)",
             "the owner was not restored: only root may (4 files)",
         ]

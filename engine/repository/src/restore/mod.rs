@@ -2,12 +2,18 @@
 //!
 //! Directories are made while the trees are read; the content of many files at a time is fetched pack by pack, in the order of the first
 //! file that needs each, so that every pack range is read once. Hard links come after the files, directories get their times last.
+//!
+//! A file that stands under its name is whole, whenever the restore ends: it is made under a temporary name, and what a killed restore left
+//! goes with the next one. A directory is known by its mode as long as it is not finished. So a restore that was interrupted and is repeated,
+//! also one that keeps what exists, gives what it would have given at once.
 
 mod conflict;
 mod content;
+mod refused;
 mod restorer;
 mod selection;
 mod sparse;
+mod target;
 mod window;
 
 use crate::backup::Problem;
@@ -18,7 +24,7 @@ use crate::target_path::TargetPath;
 use crate::tree::{Node, NodeType};
 use crate::{Error, Result};
 
-pub use selection::Selection;
+pub use selection::{Selection, normal};
 
 /// Where and how to restore.
 #[derive(Debug, Clone)]
@@ -30,7 +36,7 @@ pub struct RestoreOptions {
     /// Remove what the backup does not hold.
     pub delete_extra: bool,
     /// Only these paths, relative to the node; empty for all.
-    pub paths: Vec<String>,
+    pub paths: Vec<Vec<u8>>,
 }
 
 /// What a restore did.
@@ -46,7 +52,9 @@ pub struct RestoreReport {
     pub deleted: u64,
     /// Files, and directories with all that is below them, that were left out because the repository's copy is damaged.
     pub damaged: Vec<Problem>,
-    /// What could not be restored as it was: an owner that only root may set, a device.
+    /// What the target did not take, and why: everything else was restored.
+    pub refused: Vec<Problem>,
+    /// What could not be restored as it was: an owner that only root may set.
     pub problems: Vec<Problem>,
 }
 
@@ -87,7 +95,7 @@ impl RestoreReport {
 /// Restores the directory `root` to `options.target`, or the file `root` into it.
 ///
 /// A file whose content turns out to be damaged is left out, as is what lies below a directory that is, and all others are restored; then that
-/// is the error.
+/// is the error. What the target does not take is none, and in the report.
 pub fn restore_tree(
     contents: &Contents,
     root: Node,
@@ -113,7 +121,8 @@ pub fn restore_seen(
     let selection = Selection::new(&options.paths);
     progress.expect(Some(outlook.bytes), Some(outlook.files));
     progress.step("restoring");
-    let mut restorer = restorer::Restorer::new(contents, options, &selection, progress)?;
+    let whole = root.node_type == NodeType::Dir;
+    let mut restorer = restorer::Restorer::new(contents, options, &selection, progress, whole)?;
     let damaged = match outlook.found {
         Some(found) => {
             restorer.run(found.into_iter().map(Ok))?;
@@ -136,7 +145,8 @@ pub(crate) fn restore_found(
     progress: &Progress,
 ) -> Result<RestoreReport> {
     let selection = Selection::default();
-    let mut restorer = restorer::Restorer::new(contents, options, &selection, progress)?;
+    let whole = found.first().is_some_and(|it| it.path.is_empty());
+    let mut restorer = restorer::Restorer::new(contents, options, &selection, progress, whole)?;
     restorer.run(found.into_iter().map(Ok))?;
     restorer.finish(Vec::new())
 }
@@ -159,7 +169,7 @@ pub fn look_ahead(
     for found in walk.by_ref() {
         progress.check_cancelled()?;
         let found = found?;
-        missing.retain(|path| path.as_bytes() != found.path);
+        missing.retain(|path| *path != found.path);
         obstacles.refuse(&found)?;
         if found.node.node_type != NodeType::Dir {
             files += 1;
@@ -182,14 +192,14 @@ pub fn look_ahead(
     };
     // It may lie below a directory that is damaged.
     let is_above = |it: &Damaged| {
-        let below = path.as_bytes().strip_prefix(it.path.as_slice());
+        let below = path.strip_prefix(it.path.as_slice());
         below.is_some_and(|rest| rest.starts_with(b"/"))
     };
     Err(match damaged.iter().find(|it| is_above(it)) {
         Some(above) => above.to_error(),
         None => Error::new(
             crate::ErrorKind::NotFound,
-            format!("no '{path}' in this backup"),
+            format!("no '{}' in this backup", String::from_utf8_lossy(path)),
         )
         .hint("`strongroom show BACKUP --files` lists what it holds; paths are relative to the source"),
     })

@@ -1,21 +1,24 @@
 //! The restore itself: makes directories and special files, gathers the files with content into windows, and puts metadata on all of them.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::os::fd::AsFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod finish;
 
-use super::content::{self, FileSink};
-use super::window::Window;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use rustix::fs::Mode;
+
+use super::content::{self, LostFile};
+use super::refused::{FULL, Refused, full, is_fatal, is_no_room};
+use super::target::{Target, is_as_restored};
+use super::window::{Lost, Window};
 use super::{RestoreOptions, RestoreReport, Selection};
-use crate::backup::{Manifest, Problem};
-use crate::contents::{Contents, Damaged, Found};
-use crate::id::Id;
+use crate::backup::Problem;
+use crate::contents::{Contents, Found};
 use crate::links::HardLinks;
-use crate::metadata::MetadataWriter;
+use crate::metadata::{Metadata, MetadataWriter};
 use crate::progress::Progress;
+use crate::sample::compare_file;
 use crate::source::Conflict;
-use crate::target_root::TargetRoot;
 use crate::tree::{Node, NodeType};
 use crate::{Error, ErrorKind, Result};
 
@@ -28,58 +31,70 @@ pub(super) struct Restorer<'a> {
     options: &'a RestoreOptions,
     selection: &'a Selection,
     progress: &'a Progress,
-    owns_target: bool,
+    is_new: bool,
     target: Target,
     window: Window,
     /// Their metadata is set when nothing below them will change any more.
-    directories: Vec<Found>,
+    directories: Vec<Directory>,
+    /// The latest directory that could not be made: nothing below it can be.
+    blocked: Option<Vec<u8>>,
     linked: HardLinks,
     /// From the first path to the others.
     links: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Files that were left out after they were counted, and why.
-    lost: HashMap<Vec<u8>, String>,
+    /// Files with several names that were left out.
+    lost: HashMap<Vec<u8>, LostFile>,
+    /// The names that were made instead of a first one that was refused.
+    made_instead: HashMap<Vec<u8>, Vec<u8>>,
+    refused: Refused,
     report: RestoreReport,
 }
 
-/// What files are made in.
-struct Target {
-    root: TargetRoot,
-    metadata: MetadataWriter,
-    /// Whether files may be replaced: the new one is made beside the old one and takes its place when it is complete.
-    replaces: bool,
-    /// The name under which a file is made that will replace another.
-    making: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
+/// A directory that files were put into.
+struct Directory {
+    found: Found,
+    finish: Finish,
+}
+
+/// What becomes of a directory's metadata.
+enum Finish {
+    /// As the backup says.
+    Restored,
+    /// It is the user's own, and its mode was changed for as long as it takes.
+    Mode(Mode),
+    /// It is the user's own.
+    Kept,
 }
 
 impl<'a> Restorer<'a> {
+    /// `whole` says whether it is a directory that becomes the target.
     pub(super) fn new(
         contents: &'a Contents,
         options: &'a RestoreOptions,
         selection: &'a Selection,
         progress: &'a Progress,
+        whole: bool,
     ) -> Result<Self> {
         let is_new = !options.target.exists();
-        let root = options.target.create()?;
-        // A directory that was there and gets something put into it is not ours to change.
-        let owns_target =
-            is_new || (selection.is_all() && options.conflict != Conflict::KeepExisting);
+        let root = options.target.create(whole)?;
         Ok(Self {
             contents,
             options,
             selection,
             progress,
-            owns_target,
+            is_new,
             target: Target {
                 root,
                 metadata: MetadataWriter::new(),
                 replaces: options.conflict == Conflict::Overwrite,
-                making: Mutex::default(),
             },
             window: Window::default(),
             directories: Vec::new(),
+            blocked: None,
             linked: HardLinks::default(),
             links: Vec::new(),
             lost: HashMap::new(),
+            made_instead: HashMap::new(),
+            refused: Refused::default(),
             report: RestoreReport::default(),
         })
     }
@@ -96,39 +111,10 @@ impl<'a> Restorer<'a> {
         self.fetch()
     }
 
-    /// Hard links, what is too much, and the directories' metadata, deepest first. `damaged` were restored as if they were empty.
-    pub(super) fn finish(mut self, damaged: Vec<Damaged>) -> Result<RestoreReport> {
-        self.progress.step("finishing directories");
-        for (first, other) in std::mem::take(&mut self.links) {
-            // What lies at the first name then is none of the backup's: whatever was there before.
-            if let Some(message) = self.lost.get(&first).cloned() {
-                self.left_out(&other, 0, message);
-                continue;
-            }
-            self.make_way(&other)?;
-            self.target.root.hard_link(&first, &other)?;
-        }
-        if self.options.delete_extra {
-            self.delete_extra(&damaged)?;
-        }
-        for directory in self.directories.iter().rev() {
-            self.finish_directory(directory)?;
-        }
-        let warnings = self.target.metadata.warnings();
-        let warnings = warnings.into_iter().map(|message| Problem {
-            path: self.options.target.path().display().to_string(),
-            message,
-        });
-        self.report.problems.extend(warnings);
-        let directories = damaged.into_iter().map(|damaged| Problem {
-            path: String::from_utf8_lossy(&damaged.path).into_owned(),
-            message: format!("nothing below it can be read: {}", damaged.error),
-        });
-        self.report.damaged.extend(directories);
-        Ok(self.report)
-    }
-
     fn take(&mut self, found: Found) -> Result<()> {
+        if self.is_blocked(&found.path) {
+            return Ok(());
+        }
         match found.node.node_type {
             NodeType::Dir => self.take_directory(found),
             NodeType::File => self.take_file(found),
@@ -136,25 +122,75 @@ impl<'a> Restorer<'a> {
         }
     }
 
+    fn is_blocked(&self, path: &[u8]) -> bool {
+        let rest = self
+            .blocked
+            .as_ref()
+            .and_then(|it| path.strip_prefix(it.as_slice()));
+        rest.is_some_and(|rest| rest.starts_with(b"/"))
+    }
+
     fn take_directory(&mut self, found: Found) -> Result<()> {
-        if !found.path.is_empty() {
-            if self.target.replaces {
-                let existing = self.target.root.metadata(&found.path)?;
-                if existing.is_some_and(|found| found.node_type() != NodeType::Dir) {
-                    self.target.root.remove(&found.path)?;
-                }
+        match self.enter(&found) {
+            Ok(finish) => {
+                self.report.directories += 1;
+                self.directories.push(Directory { found, finish });
+                Ok(())
             }
-            self.target.root.create_dir(&found.path)?;
+            Err(error) => {
+                let message = format!("{}; nothing below it was restored", error.message());
+                let error = Error::new(error.kind(), message).caused_by(error);
+                self.refuse(&found.path, NodeType::Dir, &error)?;
+                self.blocked = Some(found.path);
+                Ok(())
+            }
         }
-        self.report.directories += 1;
-        self.directories.push(found);
-        Ok(())
+    }
+
+    /// Makes a directory, or finds it there.
+    fn enter(&self, found: &Found) -> Result<Finish> {
+        let (path, root) = (found.path.as_slice(), &self.target.root);
+        let existing = match path {
+            [] if self.is_new => None,
+            [] => root.metadata(path)?,
+            _ => self.target.make_directory(path)?,
+        };
+        let Some(existing) = existing else {
+            return Ok(Finish::Restored);
+        };
+        self.sweep(found);
+        let opened = root.open_up(path, &existing)?;
+        Ok(match (self.is_ours(found, &existing), opened) {
+            (true, _) => Finish::Restored,
+            (false, true) => Finish::Mode(Mode::from_raw_mode(existing.mode & 0o7777)),
+            (false, false) => Finish::Kept,
+        })
+    }
+
+    /// Whether a directory that is there already gets the backup's metadata: it is what an earlier restore left, finished or not, or what is
+    /// there may be changed.
+    fn is_ours(&self, found: &Found, existing: &Metadata) -> bool {
+        let keeps = self.options.conflict == Conflict::KeepExisting;
+        // A directory that was there and gets something put into it is not ours to change.
+        let may_change = !keeps && (!found.path.is_empty() || self.selection.is_all());
+        may_change || is_as_restored(existing, &found.node)
+    }
+
+    /// What killed restores left goes, but not what the backup holds under such a name.
+    fn sweep(&self, found: &Found) {
+        let tree = || self.contents.reader().tree(&found.node.subtree?).ok();
+        let tree = std::cell::LazyCell::new(tree);
+        self.target.root.sweep(&found.path, |name| {
+            tree.as_ref().is_none_or(|tree| tree.find(name).is_some())
+        });
     }
 
     fn take_file(&mut self, found: Found) -> Result<()> {
         let Found { path, node } = found;
-        if self.keeps(&path)? {
-            return Ok(());
+        match self.keeps(&path) {
+            Ok(false) => {}
+            Ok(true) => return self.keep_links(path, &node),
+            Err(error) => return self.refuse(&path, NodeType::File, &error),
         }
         if let Err(error) = self.contents.reader().check_content(&node) {
             let path = String::from_utf8_lossy(&path).into_owned();
@@ -170,28 +206,52 @@ impl<'a> Restorer<'a> {
         }
         self.report.summary.bytes += node.size;
         if node.content.as_ref().is_none_or(Vec::is_empty) {
-            let file = self.target.create(&path)?;
             self.progress.advance(0, 1);
-            return self.target.complete(&path, &file, &node);
+            return match self.target.make_empty(&path, &node) {
+                Ok(()) => Ok(()),
+                Err(error) => self.lose(LostFile {
+                    path,
+                    node,
+                    why: Lost::Refused(error),
+                }),
+            };
         }
         self.window.add(self.contents.reader(), path, node)
     }
 
+    /// Other names of a file that was kept are names of that, if it is the backup's.
+    fn keep_links(&mut self, path: Vec<u8>, node: &Node) -> Result<()> {
+        if node.links > 1 && node.node_type == NodeType::File {
+            let root = &self.target.root;
+            match compare_file(self.contents, root, &path, node, self.progress) {
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Ok(None) => drop(self.linked.first(&path, node)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn take_special(&mut self, found: Found) -> Result<()> {
+        let Found { path, node } = found;
         // A socket belongs to its server, which makes it anew.
-        if found.node.node_type == NodeType::Socket || self.keeps(&found.path)? {
+        if node.node_type == NodeType::Socket {
             return Ok(());
         }
-        self.make_way(&found.path)?;
-        let (directory, name) = self.target.root.parent(&found.path)?;
-        let made = self
-            .target
-            .metadata
-            .create_special(directory.as_fd(), name, &found.node);
-        if made.map_err(|error| error.on(self.target.root.display(&found.path)))? {
-            self.report.summary.files += 1;
-        }
+        let made = match self.keeps(&path) {
+            Ok(true) => return Ok(()),
+            Ok(false) => self.target.make_special(&path, &node),
+            Err(error) => Err(error),
+        };
         self.progress.advance(0, 1);
+        match made {
+            Ok(true) => self.report.summary.files += 1,
+            Ok(false) => {
+                let message = "a device file was not made: only root may";
+                self.refused.name(&path, message.to_owned());
+            }
+            Err(error) => self.refuse(&path, node.node_type, &error)?,
+        }
         Ok(())
     }
 
@@ -206,144 +266,78 @@ impl<'a> Restorer<'a> {
         Ok(keeps)
     }
 
-    /// Removes what is at `path`, where that was asked for. Otherwise nothing was there, and making something fails if that has changed.
-    fn make_way(&self, path: &[u8]) -> Result<()> {
-        if self.target.replaces {
-            self.target.root.remove_all(path)?;
-        }
-        Ok(())
-    }
-
     fn fetch(&mut self) -> Result<()> {
+        let without_room = self.fetch_window()?;
+        self.try_again(without_room)
+    }
+
+    /// Writes the files that were gathered. Those that found no room come out.
+    fn fetch_window(&mut self) -> Result<Vec<LostFile>> {
         let window = std::mem::take(&mut self.window);
-        let damaged =
-            content::restore(window, self.contents.reader(), &self.target, self.progress)?;
-        for file in damaged {
-            self.left_out(&file.path, file.bytes, file.message.clone());
-            self.lost.insert(file.path, file.message);
+        let lost = content::restore(window, self.contents.reader(), &self.target, self.progress)?;
+        let (without_room, lost): (Vec<_>, Vec<_>) = lost
+            .into_iter()
+            .partition(|file| matches!(&file.why, Lost::Refused(error) if is_no_room(error)));
+        lost.into_iter().try_for_each(|file| self.lose(file))?;
+        Ok(without_room)
+    }
+
+    /// A large file may have taken the room of smaller ones before it was given up, so the smallest come again first.
+    fn try_again(&mut self, mut files: Vec<LostFile>) -> Result<()> {
+        files.sort_by_key(|file| Reverse(file.node.size));
+        let mut count = 1;
+        while !files.is_empty() {
+            for file in files.split_off(files.len().saturating_sub(count)) {
+                self.window
+                    .add(self.contents.reader(), file.path, file.node)?;
+            }
+            let without_room = self.fetch_window()?;
+            if !without_room.is_empty() {
+                files.extend(without_room);
+                break;
+            }
+            count *= 2;
+        }
+        if files.len() >= FULL {
+            return Err(full(files.len()).on(self.options.target.path().display()));
+        }
+        files.into_iter().try_for_each(|file| self.lose(file))
+    }
+
+    /// Names a file that was counted already and is left out.
+    fn lose(&mut self, file: LostFile) -> Result<()> {
+        self.uncount(file.node.size);
+        match &file.why {
+            Lost::Damaged(message) => self.damaged(&file.path, message.clone()),
+            Lost::Refused(error) => {
+                let error = error.clone();
+                self.refuse(&file.path, NodeType::File, &error)?;
+            }
+        }
+        // Another name of it may be to come.
+        if file.node.links > 1 {
+            self.lost.insert(file.path.clone(), file);
         }
         Ok(())
     }
 
-    /// Names a file that was counted already and is damaged.
-    fn left_out(&mut self, path: &[u8], bytes: u64, message: String) {
+    fn uncount(&mut self, bytes: u64) {
         self.report.summary.files -= 1;
         self.report.summary.bytes -= bytes;
+    }
+
+    fn damaged(&mut self, path: &[u8], message: String) {
         let path = String::from_utf8_lossy(path).into_owned();
         self.report.damaged.push(Problem { path, message });
     }
 
-    fn finish_directory(&self, directory: &Found) -> Result<()> {
-        if directory.path.is_empty() && !self.owns_target {
-            return Ok(());
+    /// Names what the target does not take, unless nothing else would be taken either.
+    fn refuse(&mut self, path: &[u8], node_type: NodeType, error: &Error) -> Result<()> {
+        if is_fatal(error) {
+            return Err(error.clone());
         }
-        let Target { root, metadata, .. } = &self.target;
-        let done = if directory.path.is_empty() {
-            metadata.apply_to_file(root.open_dir(&[])?, &directory.node)
-        } else {
-            let (parent, name) = root.parent(&directory.path)?;
-            metadata.apply(parent.as_fd(), name, &directory.node)
-        };
-        done.map_err(|error| error.on(root.display(&directory.path)))
-    }
-
-    /// Removes what the backup does not hold, in the directories that were restored whole.
-    fn delete_extra(&mut self, damaged: &[Damaged]) -> Result<()> {
-        let root = &self.target.root;
-        let device = |path: &[u8]| Ok(root.metadata(path)?.map(|found| found.device));
-        if self
-            .contents
-            .manifest()
-            .is_some_and(Manifest::is_incomplete)
-        {
-            return Err(Error::new(
-                ErrorKind::Denied,
-                "nothing was deleted: the backup is incomplete, and what it lacks may be all there is",
-            ));
-        }
-        for directory in &self.directories {
-            let is_damaged = damaged.iter().any(|it| it.path == directory.path);
-            if is_damaged || !self.selection.includes(&directory.path) {
-                continue;
-            }
-            let Some(subtree) = directory.node.subtree else {
-                continue;
-            };
-            let tree = self.contents.reader().tree(&subtree)?;
-            for (name, _) in self.target.root.list(&directory.path)? {
-                let path = [directory.path.as_slice(), &name].join(&b'/');
-                let path = path.strip_prefix(b"/").unwrap_or(&path);
-                // Another file system that is mounted here was no part of the backup.
-                if tree.find(&name).is_none() && device(path)? == device(&directory.path)? {
-                    self.report.deleted += self.target.root.remove_all(path)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl FileSink for Target {
-    fn create(&self, path: &[u8]) -> Result<File> {
-        if !self.replaces || self.root.metadata(path)?.is_none() {
-            return self.root.create_file(path).map_err(appeared);
-        }
-        let beside = name_beside(path);
-        self.root.remove_all(&beside)?;
-        let file = self.root.create_file(&beside)?;
-        self.making().insert(path.to_vec(), beside);
-        Ok(file)
-    }
-
-    fn reopen(&self, path: &[u8]) -> Result<File> {
-        let beside = self.making().get(path).cloned();
-        self.root.open_file(beside.as_deref().unwrap_or(path))
-    }
-
-    fn complete(&self, path: &[u8], file: &File, node: &Node) -> Result<()> {
-        self.metadata
-            .apply_to_file(file, node)
-            .map_err(|error| error.on(self.root.display(path)))?;
-        let Some(beside) = self.making().remove(path) else {
-            return Ok(());
-        };
-        if self
-            .root
-            .metadata(path)?
-            .is_some_and(|found| found.node_type() == NodeType::Dir)
-        {
-            self.root.remove_all(path)?;
-        }
-        self.root.rename(&beside, path)
-    }
-
-    fn abandon(&self, path: &[u8]) -> Result<()> {
-        let beside = self.making().remove(path);
-        self.root
-            .remove_all(beside.as_deref().unwrap_or(path))
-            .map(drop)
-    }
-}
-
-impl Target {
-    fn making(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
-        self.making.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// It was not there when the restore began.
-fn appeared(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::AlreadyExists => error.hint("it appeared during the restore"),
-        _ => error,
-    }
-}
-
-/// A name in the same directory that nobody else uses.
-fn name_beside(path: &[u8]) -> Vec<u8> {
-    let name = format!(".strongroom-{}", Id::of(path).short());
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => [path.get(..slash).unwrap_or_default(), name.as_bytes()].join(&b'/'),
-        None => name.into_bytes(),
+        let target = self.options.target.path().display();
+        let added = self.refused.add(path, node_type, error);
+        added.map_err(|error| error.on(target))
     }
 }

@@ -6,18 +6,23 @@ use std::os::unix::fs::FileExt;
 /// A run of zeros of this length becomes a hole.
 const HOLE: usize = 64 * 1024;
 
-/// Writes all but long runs of zeros, which a file of the right length has already. They become holes.
-pub(super) fn write_with_holes(file: &File, content: &[u8], position: u64) -> std::io::Result<()> {
-    let mut start = 0;
+/// Writes all but long runs of zeros, which a file of the right length has already. They become holes. Returns
+/// where the last of what was written ends.
+pub(super) fn write_with_holes(file: &File, content: &[u8], position: u64) -> std::io::Result<u64> {
+    let (mut start, mut end) = (0, 0);
+    let mut write = |data: &[u8], start: usize| {
+        if !data.is_empty() {
+            file.write_all_at(data, position + start as u64)?;
+            end = start + data.len();
+        }
+        std::io::Result::Ok(())
+    };
     for run in zero_runs(content) {
-        let data = content.get(start..run.start).unwrap_or_default();
-        file.write_all_at(data, position + start as u64)?;
+        write(content.get(start..run.start).unwrap_or_default(), start)?;
         start = run.end;
     }
-    file.write_all_at(
-        content.get(start..).unwrap_or_default(),
-        position + start as u64,
-    )
+    write(content.get(start..).unwrap_or_default(), start)?;
+    Ok(position + end as u64)
 }
 
 /// Runs of zeros of at least [`HOLE`] bytes, found at multiples of it.

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use crate::blob::PackedBlob;
 use crate::blobs::{BlobReader, MAX_GAP, READ_SIZE};
 use crate::id::Id;
 use crate::tree::Node;
-use crate::{BlobType, Result};
+use crate::{BlobType, Error, Result};
 
 /// Files whose content is fetched together.
 #[derive(Default)]
@@ -26,17 +25,32 @@ pub(super) struct Window {
 pub(super) struct PendingFile {
     pub(super) path: Vec<u8>,
     pub(super) node: Node,
-    /// Pieces that are not written yet.
-    pub(super) remaining: AtomicUsize,
     pub(super) state: Mutex<FileState>,
+}
+
+impl PendingFile {
+    /// Whether all of it comes at once.
+    pub(super) fn is_one_piece(&self) -> bool {
+        self.node.content.as_ref().is_some_and(|it| it.len() == 1)
+    }
 }
 
 #[derive(Default)]
 pub(super) struct FileState {
-    pub(super) made: bool,
+    /// Pieces that are not written yet.
+    pub(super) remaining: usize,
+    /// Where it is until it is whole, once it is made.
+    pub(super) beside: Option<Vec<u8>>,
     pub(super) open: Option<Arc<File>>,
-    /// Why it cannot be restored.
-    pub(super) damage: Option<String>,
+    pub(super) lost: Option<Lost>,
+}
+
+/// Why a file is left out.
+pub(super) enum Lost {
+    /// The repository's copy is damaged.
+    Damaged(String),
+    /// The target does not take it.
+    Refused(Error),
 }
 
 /// A blob's place in a pack and in a file.
@@ -55,10 +69,9 @@ impl Window {
     }
 
     /// Adds a file with content.
-    pub(super) fn add(&mut self, reader: &BlobReader, path: Vec<u8>, mut node: Node) -> Result<()> {
-        let content = node.content.take().unwrap_or_default();
+    pub(super) fn add(&mut self, reader: &BlobReader, path: Vec<u8>, node: Node) -> Result<()> {
         let mut position = 0;
-        for id in &content {
+        for id in node.content.iter().flatten() {
             let location = reader
                 .locate(BlobType::Data, id)
                 .map_err(|error| error.on(String::from_utf8_lossy(&path)))?;
@@ -75,12 +88,14 @@ impl Window {
             });
             position += u64::from(location.blob.plain_length());
         }
-        let remaining = AtomicUsize::new(content.len());
+        let state = FileState {
+            remaining: node.content.as_ref().map_or(0, Vec::len),
+            ..FileState::default()
+        };
         self.files.push(PendingFile {
             path,
             node,
-            remaining,
-            state: Mutex::default(),
+            state: Mutex::new(state),
         });
         Ok(())
     }

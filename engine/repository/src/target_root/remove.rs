@@ -2,12 +2,14 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, openat, statx, unlinkat};
 use rustix::io::Errno;
 
+use super::temporary::is_left_over;
 use super::{TargetRoot, read_entries, split};
 use crate::Result;
 use crate::beneath::open_beneath;
+use crate::contents::joined;
 use crate::metadata::Metadata;
 use crate::tree::{NodeType, check_name};
 
@@ -17,7 +19,17 @@ impl TargetRoot {
         self.unlink(path, AtFlags::empty())
     }
 
-    /// Removes whatever is at `path`, with all that lies in it, however deep. Returns how many entries that were.
+    /// Removes what restores that were killed left in the directory `path`, unless its name is to be `kept`. What cannot be removed stays.
+    pub(crate) fn sweep(&self, path: &[u8], kept: impl Fn(&[u8]) -> bool) {
+        for (name, node_type) in self.list(path).unwrap_or_default() {
+            if node_type != NodeType::Dir && is_left_over(&name) && !kept(&name) {
+                let _ = self.remove(&joined(path, &name));
+            }
+        }
+    }
+
+    /// Removes whatever is at `path`, with all that lies in it, however deep, unless another file system is mounted there or below: that is
+    /// nobody's to empty. Returns how many entries that were.
     pub fn remove_all(&self, path: &[u8]) -> Result<u64> {
         match self.metadata(path)?.map(|found| found.node_type()) {
             None => return Ok(0),
@@ -88,6 +100,9 @@ fn remove_files(
     name: Vec<u8>,
     removed: &mut u64,
 ) -> rustix::io::Result<Level> {
+    if is_mounted(directory) {
+        return Err(Errno::BUSY);
+    }
     let metadata = Metadata::of_file(directory)?;
     let mut level = Level {
         name,
@@ -111,4 +126,10 @@ fn remove_files(
 
 fn reading() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
+}
+
+/// Whether a file system is mounted at this directory. A kernel before 5.8 does not say.
+fn is_mounted(directory: &OwnedFd) -> bool {
+    statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }

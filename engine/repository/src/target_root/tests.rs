@@ -9,7 +9,7 @@ use crate::tree::Node;
 fn target() -> (tempfile::TempDir, TargetRoot) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("outside")).unwrap();
-    let target = TargetRoot::create(&folder.path().join("new/target")).unwrap();
+    let target = TargetRoot::create(&folder.path().join("new/target"), true).unwrap();
     (folder, target)
 }
 
@@ -31,18 +31,20 @@ fn files_and_directories_are_made_beneath_the_target() {
         .set_len(3)
         .unwrap();
     target.hard_link(b"a/b/\xfffile", b"a/again").unwrap();
-    target.rename(b"a/again", b"renamed").unwrap();
-    let metadata = target.metadata(b"renamed").unwrap().unwrap();
+    target
+        .put_in_place(b"a/again", b"a/renamed", false)
+        .unwrap();
+    let metadata = target.metadata(b"a/renamed").unwrap().unwrap();
     assert_eq!((metadata.size, metadata.links), (3, 2));
     assert_eq!(metadata.mode & 0o777, 0o600);
     assert_eq!(target.metadata(b"a/none").unwrap(), None);
     assert_eq!(target.metadata(b"none/none").unwrap(), None);
-    let mut listed = target.list(b"").unwrap();
+    let mut listed = target.list(b"a").unwrap();
     listed.sort_by(|left, right| left.0.cmp(&right.0));
     assert_eq!(
         listed,
         [
-            (b"a".to_vec(), NodeType::Dir),
+            (b"b".to_vec(), NodeType::Dir),
             (b"renamed".to_vec(), NodeType::File)
         ]
     );
@@ -69,8 +71,8 @@ fn nothing_is_written_through_a_symbolic_link() {
             target.open_dir(through).map(drop).unwrap_err(),
             target.open_file(&victim).map(drop).unwrap_err(),
             target.hard_link(&victim, b"linked").unwrap_err(),
-            target.rename(&victim, b"moved").unwrap_err(),
-            target.rename(b"real", &path).unwrap_err(),
+            target.put_in_place(&victim, &path, true).unwrap_err(),
+            target.put_in_place(&victim, &path, false).unwrap_err(),
             target.remove(&victim).unwrap_err(),
             target.remove_all(&victim).map(drop).unwrap_err(),
             target.list(through).map(drop).unwrap_err(),
@@ -156,10 +158,10 @@ fn a_path_that_leads_outside_is_refused() {
 fn a_target_that_is_a_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
-    let error = TargetRoot::create(&folder.path().join("file")).unwrap_err();
+    let error = TargetRoot::create(&folder.path().join("file"), true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert_eq!(error.message(), "is not a directory");
-    let error = TargetRoot::create(&folder.path().join("file/target")).unwrap_err();
+    let error = TargetRoot::create(&folder.path().join("file/target"), true).unwrap_err();
     assert_eq!(error.message(), "target cannot be made: not a directory");
     assert_eq!(
         TargetRoot::open(&folder.path().join("none"))

@@ -1,5 +1,6 @@
 //! `cat`: one file of a backup to standard output. What is written was verified, piece by piece.
 
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde_json::json;
 use strongroom_repository::feed::SnapshotFeed;
-use strongroom_repository::source::{Feed, Reader};
+use strongroom_repository::source::Reader;
 use strongroom_repository::tree::{Node, NodeType};
 use strongroom_repository::{Error, ErrorKind, Result};
 
@@ -18,6 +19,7 @@ use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::run::backups::{Backup, BackupSource, find};
+use crate::run::path::meant;
 use crate::run::survey::{Reading, Survey, not_found_at};
 
 /// Arguments of `cat`.
@@ -26,7 +28,7 @@ pub struct CatArgs {
     /// The backup's id, its first 4 digits or more, or `latest`
     backup: String,
     /// The file, relative to the source
-    path: String,
+    path: OsString,
     /// The source that it is in, where several have it
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
@@ -50,11 +52,12 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<Exit> {
     let file = look(&survey, backup, &sources, &args.path, context)?;
     drop(display);
     let contents = Arc::clone(&file.reading.contents);
+    let path = meant(&contents, &args.path);
     let feed = SnapshotFeed::new(contents, Vec::new(), Arc::clone(&context.progress));
     let written = feed
-        .open(&args.path)
+        .open_at(&path)
         .and_then(|reader| match context.screen.is_json() {
-            true => write_json(&file, &args.path, reader, context),
+            true => write_json(&file, &path, reader, context),
             false => write(reader, context),
         });
     written.map_err(|error| match file.reading.better_copy(&error) {
@@ -81,13 +84,13 @@ fn look<'a>(
     survey: &Survey,
     backup: &Backup,
     sources: &[&'a BackupSource],
-    path: &str,
+    path: &OsStr,
     context: &Context,
 ) -> Result<Chosen<'a>> {
     let mut chosen: Vec<Chosen<'a>> = Vec::new();
     for &source in sources {
         let (reading, node) = survey.read(source, &context.progress, |reading| {
-            if_any(reading.contents.find(path))
+            if_any(reading.contents.find(meant(&reading.contents, path)))
         })?;
         chosen.extend(node.map(|node| Chosen {
             source: &source.source,
@@ -99,7 +102,11 @@ fn look<'a>(
         let names: Vec<_> = chosen.iter().map(|chosen| chosen.source).collect();
         return Err(Error::new(
             ErrorKind::InvalidConfig,
-            format!("'{path}' is in {} sources of this backup", names.len()),
+            format!(
+                "'{}' is in {} sources of this backup",
+                path.display(),
+                names.len()
+            ),
         )
         .hint(format!("choose with --source: {}", names.join(", "))));
     }
@@ -113,6 +120,7 @@ fn look<'a>(
                 _ => "a special file",
             };
             let id = backup.short_id();
+            let path = path.display();
             Err(Error::new(
                 ErrorKind::InvalidConfig,
                 format!("'{path}' is {what}, not a file with content"),
@@ -135,10 +143,11 @@ fn write(mut reader: Box<dyn Reader>, context: &Context) -> Result<()> {
 /// Programs get the content in base64, because JSON cannot hold any bytes.
 fn write_json(
     file: &Chosen<'_>,
-    path: &str,
+    path: &[u8],
     mut reader: Box<dyn Reader>,
     context: &Context,
 ) -> Result<()> {
+    let path = String::from_utf8_lossy(path);
     let head = json!({"source": file.source, "path": path, "size": file.node.size}).to_string();
     let head = head.strip_suffix('}').unwrap_or(&head);
     let mut text = format!("{head},\"content\":\"");

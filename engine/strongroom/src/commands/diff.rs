@@ -1,8 +1,12 @@
 //! `diff`: what is different between two backups, in restic's signs.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
 use clap::Args;
 use serde_json::{Value, json};
 use strongroom_repository::diff::{Change, DiffSummary, Side, diff};
+use strongroom_repository::restore::normal;
 use strongroom_repository::tree::Node;
 use strongroom_repository::{Error, ErrorKind, Result};
 
@@ -29,7 +33,7 @@ pub struct DiffArgs {
     source: Option<String>,
     /// Only this path and what is below it, relative to the source
     #[arg(long, value_name = "PATH", default_value = "")]
-    path: String,
+    path: OsString,
 }
 
 /// Runs `diff`.
@@ -42,7 +46,8 @@ pub fn run(args: &DiffArgs, context: &Context) -> Result<Exit> {
     let after = find(&survey.backups, &args.after, source)?;
     let pairs = pairs(before, after, source)?;
     drop(display);
-    let path = args.path.trim_matches('/');
+    let path = normal(args.path.as_bytes());
+    let path = &*String::from_utf8_lossy(&path);
     let mut out = Output::within(context, "changes");
     let mut total = DiffSummary::default();
     let mut is_found = false;

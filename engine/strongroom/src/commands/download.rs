@@ -1,5 +1,6 @@
 //! `download`: a backup as ordinary files.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,6 +15,7 @@ use crate::render::size;
 use crate::render::text::clean;
 use crate::run::backups::find;
 use crate::run::download::{Downloaded, Request, download};
+use crate::run::outside::check_folder;
 use crate::run::survey::{Survey, not_found_at};
 
 /// Arguments of `download`.
@@ -29,7 +31,7 @@ pub struct DownloadArgs {
     from: Option<String>,
     /// Only this path, relative to the source; may be given several times. A single file comes as it is
     #[arg(long = "path", value_name = "PATH")]
-    paths: Vec<String>,
+    paths: Vec<OsString>,
     /// The folder to write to; made where it is missing
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -53,6 +55,7 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
         output: args.output.clone(),
         paths: args.paths.clone(),
     };
+    check_folder(&engine, &args.output, &context.progress)?;
     let mut files = Vec::new();
     for source in sources {
         let progress = &context.progress;

@@ -1,5 +1,7 @@
 //! Entries of backups as people and programs see them, printed as they are found: a backup may hold millions.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use strongroom_repository::contents::Found;
@@ -8,7 +10,7 @@ use strongroom_repository::{ErrorKind, Result, Time};
 
 use crate::app::Context;
 use crate::render::style::Style;
-use crate::render::text::clean;
+use crate::render::text::{clean, clean_bytes};
 use crate::render::{size, time};
 
 /// Text is written when there is so much of it.
@@ -128,8 +130,7 @@ pub fn long_line(found: &Found, zone: &TimeZone) -> String {
     };
     let link = match node.node_type {
         NodeType::Symlink => {
-            let target = String::from_utf8_lossy(&node.linktarget);
-            clean(&format!(" -> {target}")).into_owned()
+            format!(" -> {}", clean_bytes(&node.linktarget))
         }
         _ => String::new(),
     };
@@ -143,12 +144,11 @@ pub fn long_line(found: &Found, zone: &TimeZone) -> String {
 
 /// A path that cannot steer the terminal. A directory ends with a slash.
 pub fn shown_path(path: &[u8], node_type: NodeType) -> String {
-    let path = String::from_utf8_lossy(path);
     let tail = match node_type {
         NodeType::Dir => "/",
         _ => "",
     };
-    format!("{}{tail}", clean(&path))
+    format!("{}{tail}", clean_bytes(path))
 }
 
 /// An entry for programs.
@@ -156,7 +156,7 @@ pub fn to_json(source: &str, found: &Found) -> Value {
     let node = &found.node;
     let is_file = node.node_type == NodeType::File;
     let is_link = node.node_type == NodeType::Symlink;
-    json!({
+    let mut entry = json!({
         "source": source,
         "path": String::from_utf8_lossy(&found.path),
         "type": node.node_type.as_str(),
@@ -164,11 +164,15 @@ pub fn to_json(source: &str, found: &Found) -> Value {
         "size": is_file.then_some(node.size),
         "modified": modified(found),
         "target": is_link.then(|| String::from_utf8_lossy(&node.linktarget)),
-    })
+    });
+    if std::str::from_utf8(&found.path).is_err() {
+        entry["path_base64"] = json!(STANDARD.encode(&found.path));
+    }
+    entry
 }
 
 fn modified(found: &Found) -> Time {
-    Time::from_nanoseconds(found.node.mtime.as_nanoseconds())
+    Time::of_file(found.node.mtime)
 }
 
 /// As `ls -l` shows it.

@@ -1,5 +1,7 @@
 //! `ls`: what a directory of a backup holds.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::Args;
 use jiff::tz::TimeZone;
 use strongroom_repository::Result;
@@ -12,6 +14,7 @@ use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::run::backups::{Backup, BackupSource, find};
+use crate::run::path::meant;
 use crate::run::survey::Survey;
 
 /// Arguments of `ls`.
@@ -20,7 +23,7 @@ pub struct LsArgs {
     /// The backup's id, its first 4 digits or more, or `latest`
     backup: String,
     /// A directory or file in it, relative to the source [default: everything at the top]
-    path: Option<String>,
+    path: Option<OsString>,
     /// Only this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
@@ -69,7 +72,7 @@ pub fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
         false => Form::Short,
     };
     if args.recursive {
-        let paths: Vec<String> = args.path.clone().into_iter().collect();
+        let paths: Vec<OsString> = args.path.clone().into_iter().collect();
         list_files(&survey, backup, &sources, &paths, form, context)?;
     } else {
         let path = args.path.as_deref().unwrap_or_default();
@@ -84,7 +87,7 @@ fn list_directory(
     survey: &Survey,
     backup: &Backup,
     sources: &[&BackupSource],
-    path: &str,
+    path: &OsStr,
     form: Form,
     context: &Context,
 ) -> Result<()> {
@@ -92,7 +95,7 @@ fn list_directory(
     let mut is_found = false;
     for source in sources {
         let (_, found) = survey.read(source, &context.progress, |reading| {
-            if_any(reading.contents.list(path))
+            if_any(reading.contents.list(meant(&reading.contents, path)))
         })?;
         let Some(found) = found else {
             continue;

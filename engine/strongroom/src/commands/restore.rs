@@ -1,5 +1,6 @@
 //! `restore`: a backup into a directory, or into another configured source.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
@@ -40,7 +41,7 @@ pub struct RestoreArgs {
     to: Option<String>,
     /// Only this path, relative to the source; may be given several times
     #[arg(long = "path", value_name = "PATH")]
-    paths: Vec<String>,
+    paths: Vec<OsString>,
     /// Replace files that exist
     #[arg(long)]
     overwrite: bool,

@@ -1,5 +1,7 @@
 //! `show`: one backup, with its snapshots and what its sources noted, or the files that it holds.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -32,7 +34,7 @@ pub struct ShowArgs {
     files: bool,
     /// Only this path and what is below it, relative to the source; may be given several times
     #[arg(long = "path", value_name = "PATH", requires = "files")]
-    paths: Vec<String>,
+    paths: Vec<OsString>,
 }
 
 /// How many names of files a terminal gets.

@@ -20,6 +20,19 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
+/// As [`clean`], of bytes that may be no UTF-8: `\xff` stands for those that are not.
+pub fn clean_bytes(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return clean(text);
+    }
+    let mut cleaned = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        cleaned.push_str(&clean(chunk.valid()));
+        cleaned.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    Cow::Owned(cleaned)
+}
+
 /// How many columns `text` takes.
 pub fn width(text: &str) -> usize {
     text.width()
@@ -61,6 +74,10 @@ mod tests {
         assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
         assert_eq!(clean("\u{202e}gpj.exe"), "\\u{202e}gpj.exe");
         assert_eq!(clean("Grüße 日本"), "Grüße 日本");
+        assert_eq!(
+            clean_bytes(b"\xff\x1b[2J\n\xc3\xbc"),
+            "\\xff\\u{1b}[2J\\n\u{fc}"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Downloading: a backup in, ordinary files out. Dumps are the files that they are, anything else is one archive for each source.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +13,10 @@ use strongroom_repository::restore::Selection;
 use strongroom_repository::source::Summary;
 use strongroom_repository::tar::write_tar;
 use strongroom_repository::tree::NodeType;
-use strongroom_repository::{Error, Progress, Result};
+use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use super::backups::{Backup, BackupSource};
+use super::path::all_meant;
 use super::survey::Survey;
 use crate::render::time::compact;
 
@@ -23,12 +26,15 @@ mod partial;
 use dumps::write_dump;
 use partial::{PartialFile, PartialFolder};
 
+/// Bytes of a file's name that file systems take, less what is added to it while it is written.
+const LONGEST_NAME: usize = 255 - 20;
+
 /// What to download, and where to.
 pub struct Request {
     /// The folder that gets the files, made where it is missing.
     pub output: PathBuf,
     /// Only these paths, relative to the source; empty for all.
-    pub paths: Vec<String>,
+    pub paths: Vec<OsString>,
 }
 
 /// A file that was written.
@@ -48,9 +54,9 @@ enum Shape {
     /// A tar of all that is selected.
     Archive(Selection),
     /// This file itself.
-    File(String),
+    File(Vec<u8>),
     /// A folder with these files.
-    Folder(Vec<String>),
+    Folder(Vec<Vec<u8>>),
 }
 
 /// Writes one source of `backup` below the output folder. Refuses to write over anything; what is there has its name only when it is whole.
@@ -64,13 +70,17 @@ pub fn download(
     let folder = &request.output;
     make_folder(folder)?;
     let base = folder.join(base_name(backup, source));
-    let (_, files) = survey.read(source, progress, |reading| {
+    let written = survey.read(source, progress, |reading| {
         let contents = &reading.contents;
-        match shape(contents, &request.paths)? {
+        match shape(contents, &all_meant(contents, &request.paths))? {
             Shape::Archive(selection) => archive(contents, &selection, &base, progress),
             Shape::File(path) => file(contents, &path, &base, progress),
             Shape::Folder(paths) => folder_of(contents, &paths, &base, progress),
         }
+    });
+    let (_, files) = written.map_err(|error| match error.kind() {
+        ErrorKind::OutOfSpace => error.hint("make room, or name another folder with --output"),
+        _ => error,
     })?;
     let files = files.into_iter().map(|(path, size, archived)| Downloaded {
         source: source.source.clone(),
@@ -82,13 +92,13 @@ pub fn download(
 }
 
 /// A path of one file means that file, of whatever source. Dumps are of use one by one; of a volume or a cluster, all files belong together.
-fn shape(contents: &Contents, paths: &[String]) -> Result<Shape> {
+fn shape(contents: &Contents, paths: &[Vec<u8>]) -> Result<Shape> {
     let mut found = Vec::new();
     for path in paths {
         found.push(contents.find(path)?.node_type);
     }
     if let ([path], [NodeType::File]) = (paths, found.as_slice()) {
-        return Ok(Shape::File(path.trim_matches('/').to_owned()));
+        return Ok(Shape::File(path.clone()));
     }
     let selection = Selection::new(paths);
     if !contents.manifest().is_some_and(Manifest::holds_dumps) {
@@ -98,8 +108,7 @@ fn shape(contents: &Contents, paths: &[String]) -> Result<Shape> {
     for found in contents.walk_selected(contents.root().clone(), &selection) {
         let found = found?;
         if found.node.node_type == NodeType::File {
-            // A plugin names its files in UTF-8.
-            files.push(String::from_utf8_lossy(&found.path).into_owned());
+            files.push(found.path);
         }
     }
     Ok(match files.as_mut_slice() {
@@ -125,12 +134,12 @@ fn archive(
 
 fn file(
     contents: &Arc<Contents>,
-    name: &str,
+    name: &[u8],
     base: &Path,
     progress: &Arc<Progress>,
 ) -> Result<Vec<Written>> {
-    let last = name.rsplit('/').next().unwrap_or(name);
-    let path = with_end(base, &format!("-{last}"));
+    let last = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
+    let path = with_end(base, last_of(last, base).as_slice());
     let partial = PartialFile::create(&path)?;
     write_dump(contents, name, partial.file(), progress)?;
     Ok(vec![(path.clone(), partial.finish(&path)?, None)])
@@ -138,19 +147,20 @@ fn file(
 
 fn folder_of(
     contents: &Arc<Contents>,
-    names: &[String],
+    names: &[Vec<u8>],
     base: &Path,
     progress: &Arc<Progress>,
 ) -> Result<Vec<Written>> {
     let partial = PartialFolder::create(base)?;
     let mut written = Vec::new();
     for name in names {
+        let name = OsStr::from_bytes(name);
         let path = partial.path().join(name);
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
         let file = PartialFile::create(&path)?;
-        write_dump(contents, name, file.file(), progress)?;
+        write_dump(contents, name.as_bytes(), file.file(), progress)?;
         written.push((base.join(name), file.finish(&path)?, None));
     }
     partial.finish(base)?;
@@ -163,6 +173,7 @@ fn make_folder(folder: &Path) -> Result<()> {
             format!("cannot make the folder {}", folder.display()),
             error,
         )
+        .hint("name another folder with --output")
     })
 }
 
@@ -177,15 +188,27 @@ fn base_name(backup: &Backup, source: &BackupSource) -> String {
             letter @ ('.' | '_' | '-') => letter,
             _ => '_',
         })
-        .take(100)
         .collect();
-    let name = if name.is_empty() { "backup" } else { &name };
+    let end = name.floor_char_boundary(100);
+    let name = match name.get(..end) {
+        None | Some("") => "backup",
+        Some(name) => name,
+    };
     let time = compact(backup.created.point(), &TimeZone::system());
     format!("{name}-{time}-{}", backup.short_id())
 }
 
-fn with_end(base: &Path, end: &str) -> PathBuf {
+/// `-photo.jpg`; of a name that would be too long beside the base, its end.
+fn last_of(name: &[u8], base: &Path) -> Vec<u8> {
+    let base = base.file_name().map_or(0, OsStr::len);
+    let start = name
+        .len()
+        .saturating_sub(LONGEST_NAME.saturating_sub(base + 1));
+    [b"-", name.get(start..).unwrap_or_default()].concat()
+}
+
+fn with_end(base: &Path, end: impl AsRef<[u8]>) -> PathBuf {
     let mut name = base.as_os_str().to_owned();
-    name.push(end);
+    name.push(OsStr::from_bytes(end.as_ref()));
     PathBuf::from(name)
 }

@@ -6,7 +6,7 @@ use strongroom_repository::{Error, ErrorKind, Result};
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// 50 bits. Random from the first digit on, rather than sorted by time: four digits tell a thousand backups apart.
-const LENGTH: usize = 10;
+pub const LENGTH: usize = 10;
 
 /// The fewest digits that name a backup.
 pub const MIN_PREFIX: usize = 4;

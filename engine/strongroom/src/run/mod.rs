@@ -12,6 +12,8 @@ pub mod init;
 pub mod keys;
 pub mod names;
 pub mod open;
+pub mod outside;
+pub mod path;
 pub mod plugin_option;
 pub mod proofs;
 pub mod prune;

@@ -1,5 +1,6 @@
 //! Restoring: a backup in, files in a directory or in another source out.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,9 +13,13 @@ use strongroom_repository::source::{Attributes, Conflict, RestoreRequest, Summar
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use super::backups::{Backup, BackupSource, find};
+use super::outside::{check_folder, check_source};
+use super::path::all_meant;
 use super::plugin_option::PluginOption;
 use super::survey::{Reading, Survey, not_found_at};
 use crate::engine::{Engine, PreparedSource};
+
+const GOES_ON: &str = "--keep-existing goes on from here: every file that was restored is whole";
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
@@ -28,7 +33,7 @@ pub struct Request {
     /// Where to.
     pub target: Target,
     /// Only these paths, relative to the source; empty for all.
-    pub paths: Vec<String>,
+    pub paths: Vec<OsString>,
     /// What to do with files that exist.
     pub conflict: Conflict,
     /// Whether a plugin that takes the backup is to restore the rest where something cannot be restored.
@@ -125,17 +130,20 @@ pub fn look(
         Target::Source(name) => {
             // Before anything is read: whether the target can be written to at all.
             let prepared = engine.source(name, progress)?;
+            check_source(engine, name)?;
             let (reading, ()) = survey.read(source, progress, |_| Ok(()))?;
             (reading, Way::Plugin(name.clone(), prepared))
         }
         Target::Directory(directory) => {
             let look = |reading: &Reading| -> Result<(RestoreOptions, Outlook)> {
                 let is_ours = reading.contents.manifest().is_some();
+                let folder = folder_for(directory, is_ours.then_some(&source.source))?;
+                check_folder(engine, &folder, progress)?;
                 let options = RestoreOptions {
-                    target: folder_for(directory, is_ours.then_some(&source.source))?.into(),
+                    target: folder.into(),
                     conflict: request.conflict,
                     delete_extra: false,
-                    paths: request.paths.clone(),
+                    paths: all_meant(&reading.contents, &request.paths),
                 };
                 let root = reading.contents.root();
                 let outlook = look_ahead(&reading.contents, root, &options, progress)?;
@@ -188,20 +196,30 @@ pub fn restore(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Res
             restored.target = options.target.path().display().to_string();
             let root = reading.contents.root().clone();
             let report = restore_seen(&reading.contents, root, &options, outlook, progress)
-                .map_err(|error| reading.with_way_out(error))?;
+                .map_err(|error| match error.kind() {
+                    ErrorKind::Cancelled => error.hint(GOES_ON),
+                    _ => reading.with_way_out(error),
+                })?;
             restored.summary = Some(report.summary);
             restored.kept = report.kept;
             restored.damage = report.damage().map(|error| reading.with_way_out(error));
-            restored.problems = report.problems;
+            restored.problems = report.refused;
+            restored.problems.extend(report.problems);
             restored.damaged = report.damaged;
         }
         Way::Plugin(name, mut prepared) => {
             restored.target = name;
             let contents = Arc::clone(&reading.contents);
-            let feed = SnapshotFeed::new(contents, request.paths.clone(), Arc::clone(progress));
+            let paths = all_meant(&contents, &request.paths);
+            // A plugin knows paths as text; those of files that are no text are the feed's alone.
+            let texts = paths
+                .iter()
+                .map(|path| String::from_utf8_lossy(path).into_owned());
+            let texts = texts.collect();
+            let feed = SnapshotFeed::new(contents, paths, Arc::clone(progress));
             let order = RestoreRequest {
                 until: request.until.map(nanoseconds).transpose()?,
-                paths: request.paths.clone(),
+                paths: texts,
                 options: options(request)?,
             };
             restored.attributes = prepared
