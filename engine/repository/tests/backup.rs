@@ -5,7 +5,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Fixture, noise};
+use common::{Fixture, Folder, noise};
+use strongroom_repository::source::Kind;
 use strongroom_repository::testing::{Restic, assert_same_files};
 
 /// Files of all sizes: empty, one chunk, several, compressible, all zeros, doubled.
@@ -43,6 +44,21 @@ fn restic_checks_and_restores_what_we_wrote() {
         );
         assert_same_files(&fixture.data(), &target.join("media"));
     }
+}
+
+/// They refuse to be read in large pieces, and say that they are empty.
+#[test]
+fn files_of_the_kernels_are_read_as_they_are() {
+    let fixture = Fixture::new();
+    let folder = Path::new("/proc/sys/kernel/random");
+    let (report, _) = fixture
+        .try_backup(&mut Folder::new(folder), Kind::Full)
+        .expect("a backup");
+    assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
+    assert!(report.changed.is_empty(), "{:?}", report.changed);
+    let restic = Restic::installed().remove(0);
+    let read = fs::read(folder.join("boot_id")).expect("read");
+    assert_eq!(fixture.dumped(&restic, "/media/boot_id"), read);
 }
 
 #[test]

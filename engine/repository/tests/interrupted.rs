@@ -96,11 +96,11 @@ fn a_restore_that_is_cancelled_anywhere_and_repeated_gives_the_backup() {
     fixture.backup();
     let expected = described(&fixture.data());
     let (mut cancelled, mut begun) = (0, 0);
-    for round in 0..24 {
+    for round in 0..12 {
         let target = fixture.path(&format!("out {round}"));
         let progress = Arc::new(Progress::default());
         let watcher = Arc::clone(&progress);
-        let wanted = round * 35;
+        let wanted = round * 70;
         let watching = std::thread::spawn(move || {
             use std::sync::atomic::Ordering::Relaxed;
             for _ in 0..5000 {
@@ -131,7 +131,7 @@ fn a_restore_that_is_cancelled_anywhere_and_repeated_gives_the_backup() {
         fs::remove_dir_all(&target).expect("removed");
     }
     assert!(
-        cancelled >= 8 && begun >= 8,
+        cancelled >= 4 && begun >= 4,
         "{cancelled} cancelled, {begun} begun"
     );
 }
