@@ -8,7 +8,7 @@ use strongroom_repository::target_path::TargetPath;
 use strongroom_repository::verification::{
     Finding, Sampled, Scratch, Verdict, Verification, VerifyRequest,
 };
-use strongroom_repository::{Error, ErrorKind};
+use strongroom_repository::{Error, ErrorKind, text};
 
 use crate::bindings::imports::{feed, log, sink, types};
 use crate::bindings::source::exports::strongroom::plugin::source;
@@ -17,27 +17,9 @@ use crate::ground::Needs;
 /// Longest text from a guest that is shown to people.
 const MAX_TEXT: usize = 4096;
 
-/// Text from a guest, made harmless for a terminal or a log: no control characters, none that turn the direction of what follows, and not endless.
+/// Text from a guest, made harmless for a terminal or a log, and not endless.
 pub(crate) fn tidy(text: &str) -> String {
-    let mut tidied: String = text
-        .trim()
-        .chars()
-        .map(|c| match c {
-            _ if c.is_control() => ' ',
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            _ => c,
-        })
-        .take(MAX_TEXT + 1)
-        .collect();
-    if let Some((end, _)) = tidied.char_indices().nth(MAX_TEXT) {
-        tidied.truncate(end);
-        tidied.push('…');
-    }
-    tidied
+    text::tidy(text, MAX_TEXT)
 }
 
 /// An error that a guest returned.

@@ -59,6 +59,7 @@ pub mod target_path;
 pub mod target_root;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod text;
 mod time;
 pub mod tree;
 pub mod upgrade;

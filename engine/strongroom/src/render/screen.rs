@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use strongroom_repository::progress::{Level, Listener, Record};
+use strongroom_repository::text::{clean, clean_json, clean_lines};
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::style::Style;
-use super::text::clean;
 use crate::config::Secrets;
 
 /// How to talk.
@@ -53,6 +53,11 @@ impl Screen {
         self.options.json
     }
 
+    /// Whether more is wanted than most people care for.
+    pub fn is_verbose(&self) -> bool {
+        self.options.verbose
+    }
+
     /// Whether a bar may be drawn.
     pub fn draws(&self) -> bool {
         !self.options.quiet && !self.options.json && io::stderr().is_terminal()
@@ -79,7 +84,16 @@ impl Screen {
 
     /// Writes a result. `text` ends with a newline where it should. The reader who has gone is no error.
     pub fn result(&self, text: &str) -> Result<()> {
-        self.content(self.hidden(text).as_bytes()).map(|_| ())
+        self.content(self.fit(text).as_bytes()).map(|_| ())
+    }
+
+    /// A result as it may leave: without secrets, and with no letter of others that steers a terminal.
+    fn fit(&self, text: &str) -> String {
+        let text = self.hidden(text);
+        match self.options.json {
+            true => clean_json(&text).into(),
+            false => clean_lines(&text).into(),
+        }
     }
 
     /// Writes a result that is of no use where nobody reads it: a closed or discarded output is an error.
@@ -88,7 +102,7 @@ impl Screen {
         if is_discarded() {
             return gone("standard output is discarded");
         }
-        match self.content(self.hidden(text).as_bytes())? {
+        match self.content(self.fit(text).as_bytes())? {
             true => Ok(()),
             false => gone("nobody reads standard output"),
         }
@@ -187,6 +201,7 @@ impl Screen {
     /// A line to standard error, whatever is asked for.
     pub fn message(&self, text: &str) {
         let text = self.hidden(text);
+        let text = clean_lines(&text);
         self.suspended(|| {
             // Where nobody listens there is nobody to tell.
             let _ = writeln!(io::stderr().lock(), "{text}");

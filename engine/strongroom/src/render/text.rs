@@ -1,24 +1,9 @@
-//! Foreign text made fit for a terminal: names of files, notes and host names may hold anything.
+//! Text as wide as a terminal. What others wrote is made fit for one before: see [`clean`].
 
 use std::borrow::Cow;
 
+pub use strongroom_repository::text::clean;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// `text` with control characters escaped, so that no file name can move the cursor or forge a line.
-pub fn clean(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unfit) {
-        return Cow::Borrowed(text);
-    }
-    let mut cleaned = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_unfit(letter) {
-            cleaned.extend(letter.escape_default());
-        } else {
-            cleaned.push(letter);
-        }
-    }
-    Cow::Owned(cleaned)
-}
 
 /// As [`clean`], of bytes that may be no UTF-8: `\xff` stands for those that are not.
 pub fn clean_bytes(bytes: &[u8]) -> Cow<'_, str> {
@@ -59,21 +44,12 @@ pub fn truncate(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
-/// Control characters, and those that turn the direction of what follows.
-fn is_unfit(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_steer_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
-        assert_eq!(clean("\u{202e}gpj.exe"), "\\u{202e}gpj.exe");
-        assert_eq!(clean("Grüße 日本"), "Grüße 日本");
+    fn bytes_that_are_no_text_are_shown_as_such() {
         assert_eq!(
             clean_bytes(b"\xff\x1b[2J\n\xc3\xbc"),
             "\\xff\\u{1b}[2J\\n\u{fc}"
