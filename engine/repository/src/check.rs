@@ -258,6 +258,7 @@ impl<'a> Check<'a> {
         packs.sort_unstable();
         (packs, self.report.read_until) = sample::choose(packs, percent, from);
         let bytes = packs.iter().map(|(_, size)| size).sum();
+        self.progress.begin_part();
         self.progress.expect(Some(bytes), Some(packs.len() as u64));
         let indexed = self.blobs_by_pack();
         let findings = Mutex::new(Vec::new());

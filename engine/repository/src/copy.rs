@@ -182,6 +182,7 @@ impl Prepared {
             error.or_on(format_args!("destination {}", to.repository().name()))
         };
         progress.step(format!("copying to {}", to.repository().name()));
+        progress.begin_part();
         progress.expect(
             Some(self.report.volume.bytes),
             Some(self.report.volume.packs),

@@ -1,6 +1,6 @@
 //! A backup being given back to its source: the entries, their content, and whole directories written natively.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use bytes::Bytes;
 
@@ -27,6 +27,7 @@ pub struct SnapshotFeed {
     paths: Vec<Vec<u8>>,
     walk: Mutex<Walk>,
     missing: Mutex<Vec<Problem>>,
+    expected: Once,
 }
 
 impl SnapshotFeed {
@@ -40,7 +41,27 @@ impl SnapshotFeed {
             paths,
             walk,
             missing: Mutex::default(),
+            expected: Once::new(),
         }
+    }
+
+    /// Tells how much there is, once somebody begins to read it file by file. Whoever has it extracted is told by that.
+    fn expect_all(&self) {
+        self.expected.call_once(|| {
+            let selection = Selection::new(&self.paths);
+            let bytes = match self.contents.manifest() {
+                Some(manifest) if self.paths.is_empty() => manifest.bytes,
+                _ => {
+                    let walk = self
+                        .contents
+                        .walk_selected(self.contents.root().clone(), &selection);
+                    // What cannot be read shows when it is read.
+                    walk.flatten().map(|found| found.node.size).sum()
+                }
+            };
+            self.progress.begin_part();
+            self.progress.expect(Some(bytes), None);
+        });
     }
 
     /// What was not restored while the rest was.
@@ -54,6 +75,8 @@ impl SnapshotFeed {
     pub fn open_at(&self, path: &[u8]) -> Result<Box<dyn Reader>> {
         let shown = String::from_utf8_lossy(path);
         let node = self.contents.find(path)?;
+        self.expect_all();
+        self.progress.item(&shown);
         self.contents
             .reader()
             .check_content(&node)

@@ -19,6 +19,7 @@ pub fn forget(
     progress: &Progress,
 ) -> Result<()> {
     progress.step("forgetting");
+    progress.begin_part();
     progress.expect(None, Some(snapshots.len() as u64));
     for some in snapshots.chunks(AT_ONCE) {
         progress.check_cancelled()?;

@@ -41,16 +41,20 @@ pub type Listener = Box<dyn Fn(&Record) + Send + Sync>;
 pub struct Progress {
     /// Bytes of content that were dealt with: read, carried, restored or checked.
     pub bytes: AtomicU64,
-    /// Of how many, or 0 while unknown.
+    /// Of how many in the part in hand, or 0 while unknown.
     pub bytes_expected: AtomicU64,
     /// Files (or packs, in a check) that were dealt with.
     pub items: AtomicU64,
-    /// Of how many, or 0 while unknown.
+    /// Of how many in the part in hand, or 0 while unknown.
     pub items_expected: AtomicU64,
     /// Bytes that were sent to destinations.
     pub stored_bytes: AtomicU64,
+    /// Bytes and items that were dealt with before the part in hand.
+    before: [AtomicU64; 2],
     step: Mutex<String>,
+    item: Mutex<String>,
     cancelled: AtomicBool,
+    watched: AtomicBool,
     listener: Option<Listener>,
 }
 
@@ -68,6 +72,24 @@ impl Progress {
         if let Ok(mut step) = self.step.lock() {
             *step = label.into();
         }
+        self.item("");
+    }
+
+    /// Sets what of the step is in hand: one file of several that are, which is enough to see that something moves. Whoever would have to
+    /// wait for another thread passes it over.
+    pub fn item(&self, name: &str) {
+        if let Ok(mut item) = self.item.try_lock() {
+            item.clear();
+            item.push_str(name);
+        }
+    }
+
+    /// What of the step is in hand, or nothing.
+    pub fn current_item(&self) -> String {
+        self.item
+            .lock()
+            .map(|item| item.clone())
+            .unwrap_or_default()
     }
 
     /// The short phrase for what is in hand.
@@ -78,7 +100,25 @@ impl Progress {
             .unwrap_or_default()
     }
 
-    /// Sets the size of the whole work, as far as it is known.
+    /// Begins a part of the work, such as one source of several. Nobody knows yet how much it is.
+    pub fn begin_part(&self) {
+        let [bytes, items] = &self.before;
+        bytes.store(self.bytes.load(Relaxed), Relaxed);
+        items.store(self.items.load(Relaxed), Relaxed);
+        self.expect(Some(0), Some(0));
+    }
+
+    /// Bytes and items of the part in hand that were dealt with.
+    pub fn done_in_part(&self) -> (u64, u64) {
+        let [bytes, items] = &self.before;
+        let since = |now: &AtomicU64, before: &AtomicU64| {
+            let before = before.load(Relaxed);
+            now.load(Relaxed).saturating_sub(before)
+        };
+        (since(&self.bytes, bytes), since(&self.items, items))
+    }
+
+    /// Sets the size of the part in hand, as far as it is known.
     pub fn expect(&self, bytes: Option<u64>, items: Option<u64>) {
         if let Some(bytes) = bytes {
             self.bytes_expected.store(bytes, Relaxed);
@@ -92,6 +132,16 @@ impl Progress {
     pub fn advance(&self, bytes: u64, items: u64) {
         self.bytes.fetch_add(bytes, Relaxed);
         self.items.fetch_add(items, Relaxed);
+    }
+
+    /// Says that somebody watches: then it is worth while to look how much there is to do.
+    pub fn watch(&self) {
+        self.watched.store(true, Relaxed);
+    }
+
+    /// Whether somebody watches.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Relaxed)
     }
 
     /// Asks the run to end. Every long loop looks at it through [`check_cancelled`](Self::check_cancelled).

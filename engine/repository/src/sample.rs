@@ -41,6 +41,7 @@ pub fn sample(
     progress.step("choosing files");
     let of_files = count_files(contents, progress)?;
     let mut draw = Draw::new(of_files, percent);
+    progress.begin_part();
     progress.expect(None, Some(draw.wanted));
     let mut trial = Trial {
         contents,

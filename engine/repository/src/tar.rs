@@ -55,6 +55,7 @@ pub fn write_tar(
     let mut manifest = tempfile::tempfile().map_err(|error| Error::io("temporary file", error))?;
     let expected = write_manifest(contents, selection, &mut manifest, progress)?;
     progress.step("writing the archive");
+    progress.begin_part();
     progress.expect(Some(expected.bytes), Some(expected.files));
     let mut archive = Archive {
         builder: Builder::new(BufWriter::with_capacity(1 << 20, out)),

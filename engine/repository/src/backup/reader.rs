@@ -92,6 +92,7 @@ impl Reader<'_> {
     /// Reads one file. What cannot be read is named in the result; only what concerns the whole run is an error.
     fn process(&mut self, task: FileTask) -> Result<()> {
         let stats = &self.readers.stats;
+        self.readers.shared.progress.item(&task.path);
         let read = match self.read(&task) {
             Ok(Read::Changed(..)) => self.read(&task),
             read => read,

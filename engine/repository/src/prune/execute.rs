@@ -33,6 +33,7 @@ pub(super) fn execute(
     remove(repository, FileType::Pack, &plan.orphans, lock, progress)?;
     progress.step("copying what is used");
     let figures = &plan.figures;
+    progress.begin_part();
     progress.expect(Some(figures.repack.bytes), Some(figures.repack.packs));
     let repacked = repack(inventory, &plan.repack, lock, progress)?;
     let written_bytes = repacked.bytes;

@@ -170,6 +170,7 @@ impl Repair<'_> {
         writer: &mut Option<IndexWriter<'_>>,
     ) -> Result<HashSet<Id>> {
         self.progress.step("asking packs what they hold");
+        self.progress.begin_part();
         self.progress.expect(None, Some(packs.len() as u64));
         let threads = self.repository.destination().parallelism();
         let mut written = HashSet::new();

@@ -119,6 +119,7 @@ pub fn restore_seen(
     progress: &Progress,
 ) -> Result<RestoreReport> {
     let selection = Selection::new(&options.paths);
+    progress.begin_part();
     progress.expect(Some(outlook.bytes), Some(outlook.files));
     progress.step("restoring");
     let whole = root.node_type == NodeType::Dir;

@@ -1,5 +1,6 @@
 //! Progress of a run on the terminal: a bar with rate and remaining time, plain lines where there is no terminal, events for programs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -35,6 +36,8 @@ pub enum Shown {
 pub struct Moment {
     event: &'static str,
     step: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    item: String,
     bytes: u64,
     bytes_expected: u64,
     items: u64,
@@ -67,6 +70,7 @@ impl Display {
         let (stop, stopped) = mpsc::channel();
         let screen = Arc::clone(screen);
         let progress = Arc::clone(progress);
+        progress.watch();
         let draw = move || show(&screen, &progress, every, &stopped);
         Self {
             stop: Some(stop),
@@ -89,6 +93,7 @@ impl Drop for Display {
 fn show(screen: &Arc<Screen>, progress: &Progress, every: Duration, stopped: &mpsc::Receiver<()>) {
     let started = Instant::now();
     let mut rate = Rate::default();
+    rate.update(progress.bytes.load(Relaxed), Duration::ZERO);
     let bar = (every == REDRAW).then(bar);
     if let Some(bar) = &bar {
         screen.set_bar(Some(bar.clone()));
@@ -178,6 +183,9 @@ fn figures(moment: &Moment) -> String {
     if !moment.step.is_empty() {
         parts.push(clean(&moment.step).into_owned());
     }
+    if !moment.item.is_empty() {
+        parts.push(clean(&moment.item).into_owned());
+    }
     parts.join(" · ")
 }
 
@@ -190,22 +198,24 @@ fn line(moment: &Moment) -> String {
 }
 
 fn moment(progress: &Progress, elapsed: Duration, rate: &mut Rate) -> Moment {
-    let bytes = progress.bytes.load(Relaxed);
+    // The item first: with a step comes a new one.
+    let (item, step) = (progress.current_item(), progress.current_step());
+    let (bytes, items) = progress.done_in_part();
     // What is expected is often what it was the last time: where there is more, nobody knows how much.
     let at_least = |expected: u64, done: u64| if expected < done { 0 } else { expected };
     let bytes_expected = at_least(progress.bytes_expected.load(Relaxed), bytes);
-    let items = progress.items.load(Relaxed);
-    let per_second = rate.update(bytes, elapsed);
+    let per_second = rate.update(progress.bytes.load(Relaxed), elapsed);
     let left = bytes_expected.saturating_sub(bytes);
     let remaining_seconds = (left > 0 && per_second >= 1.0 && elapsed >= Duration::from_secs(2))
         .then(|| (left as f64 / per_second).ceil() as u64);
+    let (step, item) = match progress.is_cancelled() {
+        true => ("cancelling…".into(), String::new()),
+        false => (step, item),
+    };
     Moment {
         event: "progress",
-        step: if progress.is_cancelled() {
-            "cancelling…".into()
-        } else {
-            progress.current_step()
-        },
+        step,
+        item,
         bytes,
         bytes_expected,
         items,
@@ -217,34 +227,36 @@ fn moment(progress: &Progress, elapsed: Duration, rate: &mut Rate) -> Moment {
     }
 }
 
-/// Bytes a second, smoothed over the last few seconds.
+/// Bytes a second, over the last few seconds.
 #[derive(Debug, Default)]
 struct Rate {
-    bytes: u64,
-    elapsed: Duration,
-    per_second: Option<f64>,
+    /// How many bytes there were when, oldest first. The last moment before the first byte is the beginning.
+    window: VecDeque<(Duration, u64)>,
 }
 
-/// In which a change of speed shows by two thirds.
-const SMOOTHING_SECONDS: f64 = 3.0;
+/// Long enough for a figure that can be read, short enough to follow what happens.
+const WINDOW: Duration = Duration::from_secs(5);
 
 impl Rate {
     fn update(&mut self, bytes: u64, elapsed: Duration) -> f64 {
-        let seconds = elapsed.saturating_sub(self.elapsed).as_secs_f64();
-        if seconds <= 0.0 {
-            return self.per_second.unwrap_or(0.0);
+        // As long as nothing moves, no time has been spent on it.
+        if bytes == 0 {
+            self.window.clear();
         }
-        let now = bytes.saturating_sub(self.bytes) as f64 / seconds;
-        let per_second = match self.per_second {
-            None => now,
-            Some(before) => before + (now - before) * (1.0 - (-seconds / SMOOTHING_SECONDS).exp()),
+        // One that is as old as the window is its beginning.
+        let is_old = |(moment, _): &(Duration, u64)| elapsed.saturating_sub(*moment) >= WINDOW;
+        while self.window.get(1).is_some_and(is_old) {
+            self.window.pop_front();
+        }
+        self.window.push_back((elapsed, bytes));
+        let Some((since, before)) = self.window.front() else {
+            return 0.0;
         };
-        *self = Self {
-            bytes,
-            elapsed,
-            per_second: Some(per_second),
-        };
-        per_second
+        let seconds = elapsed.saturating_sub(*since).as_secs_f64();
+        match seconds > 0.0 {
+            true => bytes.saturating_sub(*before) as f64 / seconds,
+            false => 0.0,
+        }
     }
 }
 
@@ -253,27 +265,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_follows_the_last_seconds_and_the_time_left_follows_the_rate() {
+    fn the_rate_is_that_of_the_last_seconds_and_the_time_left_follows_the_rate() {
         let progress = Progress::default();
         progress.expect(Some(10_000), None);
         let mut rate = Rate::default();
-        progress.advance(1_000, 1);
-        let first = moment(&progress, Duration::from_secs(1), &mut rate);
-        assert_eq!(
-            (first.bytes_per_second, first.remaining_seconds),
-            (1_000, None)
-        );
-        progress.advance(1_000, 1);
-        let second = moment(&progress, Duration::from_secs(2), &mut rate);
-        assert_eq!(second.remaining_seconds, Some(8));
-        for seconds in 3..30 {
+        // Opening repositories takes as long as it takes.
+        for seconds in 0..60 {
             moment(&progress, Duration::from_secs(seconds), &mut rate);
         }
-        let stalled = moment(&progress, Duration::from_secs(30), &mut rate);
+        progress.advance(1_000, 1);
+        let first = moment(&progress, Duration::from_secs(60), &mut rate);
+        assert_eq!(
+            (first.bytes_per_second, first.remaining_seconds),
+            (1_000, Some(9))
+        );
+        progress.advance(500, 1);
+        let slower = moment(&progress, Duration::from_secs(61), &mut rate);
+        assert_eq!(slower.bytes_per_second, 750);
+        for seconds in 62..70 {
+            moment(&progress, Duration::from_secs(seconds), &mut rate);
+        }
+        let stalled = moment(&progress, Duration::from_secs(70), &mut rate);
         assert_eq!(
             (stalled.bytes_per_second, stalled.remaining_seconds),
             (0, None)
         );
+    }
+
+    #[test]
+    fn each_part_is_a_share_of_its_own() {
+        let progress = Progress::default();
+        progress.advance(1_000, 10);
+        progress.begin_part();
+        progress.expect(Some(100), Some(4));
+        progress.advance(25, 1);
+        let moment = moment(&progress, Duration::from_secs(1), &mut Rate::default());
+        assert_eq!((moment.bytes, moment.bytes_expected), (25, 100));
+        assert_eq!((moment.items, moment.items_expected), (1, 4));
     }
 
     #[test]
@@ -283,7 +311,24 @@ mod tests {
         progress.advance(101, 1);
         let moment = moment(&progress, Duration::from_secs(3), &mut Rate::default());
         assert_eq!((moment.bytes_expected, moment.items_expected), (0, 1));
-        assert_eq!(figures(&moment), "101 B · 33 B/s · 1 of 1");
+        assert_eq!(figures(&moment), "101 B · 1 of 1");
+    }
+
+    #[test]
+    fn the_file_in_hand_is_shown_until_the_next_step() {
+        let progress = Progress::default();
+        progress.step("backing up media");
+        progress.item("a\u{1b}[2J.jpg");
+        let shown = |progress: &Progress| {
+            figures(&moment(
+                progress,
+                Duration::from_secs(1),
+                &mut Rate::default(),
+            ))
+        };
+        assert_eq!(shown(&progress), "backing up media · a\\u{1b}[2J.jpg");
+        progress.step("writing the index");
+        assert_eq!(shown(&progress), "writing the index");
     }
 
     #[test]
