@@ -11,6 +11,9 @@ use crate::source::Timestamp;
 use crate::tree::FileTime;
 use crate::{Error, Result};
 
+/// By how much the clocks of two machines may differ without a word.
+const CLOCKS_DIFFER_SECONDS: i64 = 10 * 60;
+
 /// A point in time, and the offset from UTC that its writer had. Compared by the point alone.
 #[derive(Clone, Copy)]
 pub struct Time {
@@ -54,6 +57,11 @@ impl Time {
             ..0 => Timestamp::MIN,
             _ => Timestamp::MAX,
         })
+    }
+
+    /// Whether this is still to come, by more than the clocks of two machines differ: one that told it, or the one that tells `now`, is wrong.
+    pub fn is_to_come(&self, now: Self) -> bool {
+        self.point.as_second() > now.point.as_second().saturating_add(CLOCKS_DIFFER_SECONDS)
     }
 
     /// The point, for calendar arithmetic.

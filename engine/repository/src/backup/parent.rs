@@ -16,6 +16,7 @@ use crate::metadata::Metadata;
 use crate::progress::Progress;
 use crate::snapshot::Snapshot;
 use crate::source::Parent;
+use crate::time::Time;
 use crate::tree::{FileTime, Node, NodeType, Tree};
 use crate::{ErrorKind, Result};
 
@@ -35,7 +36,7 @@ pub(crate) struct Continued {
 }
 
 impl Continued {
-    /// The newest backup of this source by this host and plugin, as the first target has it that goes on. One that cannot be read costs time,
+    /// The newest backup of this source by this host and plugin whose time has come, as the first target has it that goes on. One that cannot be read costs time,
     /// never the backup: everything is read then. A target that cannot even say which backups it has is out of reach, and given up.
     pub(crate) fn find(
         shared: &Arc<Shared>,
@@ -59,10 +60,16 @@ impl Continued {
                 }
             }
         };
-        let newest = snapshots.into_iter().rfind(|(_, snapshot)| {
-            snapshot.tag("source") == Some(&info.name) && snapshot.hostname == hostname
-        });
-        let Some((id, snapshot)) = newest else {
+        let ours = || {
+            let newest_first = snapshots.iter().rev();
+            newest_first.filter(|(_, snapshot)| {
+                snapshot.tag("source") == Some(&info.name) && snapshot.hostname == hostname
+            })
+        };
+        // One that was made while the clock was ahead would stay the newest for as long as it was, and be less and less like what is there.
+        let now = Time::now();
+        let newest = ours().find(|(_, snapshot)| !snapshot.time.is_to_come(now));
+        let Some((id, snapshot)) = newest.or_else(|| ours().next()).cloned() else {
             return Ok(None);
         };
         let reader = BlobReader::new(Arc::clone(target.repository()), Arc::clone(target.index()));
