@@ -140,6 +140,9 @@ pub struct Summary {
 /// The tag of a snapshot that lacks something which its source had.
 pub const INCOMPLETE: &str = "state:incomplete";
 
+/// The name of the tags `missing-source:NAME`: another source of the same run, which failed.
+pub const MISSING_SOURCE: &str = "missing-source";
+
 impl Snapshot {
     /// Whether it holds all that its source had.
     pub fn is_complete(&self) -> bool {
@@ -148,9 +151,12 @@ impl Snapshot {
 
     /// The value of the tag `name:value`.
     pub fn tag(&self, name: &str) -> Option<&str> {
-        self.tags
-            .iter()
-            .find_map(|tag| tag.strip_prefix(name)?.strip_prefix(':'))
+        self.tags.iter().find_map(|tag| value_of(tag, name))
+    }
+
+    /// The values of all tags `name:value`.
+    pub fn tags_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.tags.iter().filter_map(move |tag| value_of(tag, name))
     }
 
     /// A path from the snapshot's root on as people give it: relative to the source. What lies beside the source in a snapshot of ours stays
@@ -292,6 +298,10 @@ fn ambiguous(name: &str, candidates: &[&(Id, Snapshot)]) -> Error {
         ),
     )
     .hint("give more digits of the id")
+}
+
+fn value_of<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    tag.strip_prefix(name)?.strip_prefix(':')
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -1,4 +1,4 @@
-//! The first error of a run, which stops all its threads.
+//! The first error of a run, which stops all its threads. The error of a source is none: the run may go on with the next one.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};

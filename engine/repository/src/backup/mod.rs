@@ -7,7 +7,8 @@
 //! commit: last packs → index objects → snapshots
 //! ```
 //!
-//! Every arrow is a bounded queue or a bounded pool of buffers. The first error stops all threads, and nothing is committed.
+//! Every arrow is a bounded queue or a bounded pool of buffers. The first error stops all threads, and nothing is committed. The error of
+//! a source is none of these: the run goes on without it.
 
 mod describe;
 mod directory;
@@ -15,10 +16,12 @@ mod failure;
 mod file;
 mod filler;
 pub mod manifest;
+mod own;
 mod parent;
 mod pipeline;
 mod reader;
 mod root;
+mod scan;
 mod session;
 mod sink;
 mod stats;
@@ -27,6 +30,7 @@ mod target;
 mod tree;
 
 pub use manifest::Manifest;
+pub use own::OwnFolder;
 pub(crate) use pipeline::worker_count;
 pub use session::{BackupSession, Committed, RunInfo, SourceInfo};
 pub use stats::{Problem, SourceReport};

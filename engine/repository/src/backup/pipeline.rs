@@ -1,12 +1,13 @@
 //! The threads between slabs of plain bytes and packs at the targets.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::failure::Failure;
 use super::filler::{Batch, SLAB_SIZE};
+use super::own::OwnFolders;
 use super::storer::Storer;
 use super::target::Target;
 use crate::buffer::Pool;
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) chunker: Chunker,
     pub(crate) failure: Failure,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) own: OnceLock<OwnFolders>,
     batches: Sender<Work>,
 }
 
@@ -90,6 +92,7 @@ impl Pipeline {
             chunker,
             failure: Failure::default(),
             progress,
+            own: OnceLock::new(),
             batches: sender,
         });
         let workers = (0..workers)

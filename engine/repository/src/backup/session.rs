@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::describe::{Description, summary};
+use super::own::{OwnFolder, OwnFolders};
 use super::parent::Continued;
 use super::pipeline::Pipeline;
 use super::root::store_root;
@@ -15,7 +16,7 @@ use crate::id::Id;
 use crate::identity::Identity;
 use crate::progress::Progress;
 use crate::repository::Repository;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{MISSING_SOURCE, Snapshot};
 use crate::source::{Kind, Source};
 use crate::time::Time;
 use crate::{Error, ErrorKind, Result};
@@ -62,6 +63,8 @@ pub struct BackupSession {
     run: RunInfo,
     identity: Identity,
     staged: Vec<Staged>,
+    /// Sources of the run that are not in it.
+    lacking: Vec<String>,
 }
 
 /// A source whose data is on its way, and whose snapshot waits for the commit.
@@ -122,14 +125,49 @@ impl BackupSession {
             run,
             identity: Identity::current(),
             staged: Vec::new(),
+            lacking: Vec::new(),
         })
     }
 
     /// Backs up one source. Its data is sent, but nothing counts before [`commit`](Self::commit).
+    ///
+    /// An error is the source's own as long as [`check`](Self::check) succeeds: nothing of it will count, others may be added, and their snapshots
+    /// name the one that is missing.
     pub fn add(&mut self, info: &SourceInfo, source: &mut dyn Source) -> Result<SourceReport> {
+        self.check()?;
+        let added = self.add_source(info, source);
+        if added.is_err() {
+            self.lack(&info.name);
+        }
+        added
+    }
+
+    /// Fails once nothing more can come of this backup: it was cancelled, or no destination is left.
+    pub fn check(&self) -> Result<()> {
+        let shared = &self.pipeline.shared;
+        shared.failure.explain(shared.check())
+    }
+
+    /// Names the folders that are left out of whatever is walked. Only the first call counts.
+    pub fn leave_out(&mut self, folders: Vec<OwnFolder>) {
+        let _ = self.pipeline.shared.own.set(OwnFolders::new(folders));
+    }
+
+    /// Says of a source of the run that it could not even be begun.
+    pub fn lack(&mut self, source: &str) {
+        self.lacking.push(source.to_owned());
+    }
+
+    /// Whether there is nothing to be committed.
+    pub fn is_empty(&self) -> bool {
+        self.staged.is_empty()
+    }
+
+    fn add_source(&mut self, info: &SourceInfo, source: &mut dyn Source) -> Result<SourceReport> {
         let started = Time::now();
         let stats = Arc::new(Stats::default());
         let shared = Arc::clone(&self.pipeline.shared);
+        shared.progress.begin_part();
         shared.progress.step(format!("backing up {}", info.name));
         let parent = match info.kind {
             Kind::Full => None,
@@ -207,10 +245,14 @@ impl BackupSession {
             target.finish_blobs()?;
             self.pipeline.shared.progress.check_cancelled()?;
             let write = |staged: &Staged| {
-                let snapshot = Snapshot {
+                let mut snapshot = Snapshot {
                     summary: Some(summary(&staged.counts, staged.snapshot.time, ended)),
                     ..staged.snapshot.clone()
                 };
+                let lacking = self.lacking.iter();
+                snapshot
+                    .tags
+                    .extend(lacking.map(|name| format!("{MISSING_SOURCE}:{name}")));
                 Ok((staged.source.clone(), target.write_snapshot(&snapshot)?))
             };
             let written = self.staged.iter().map(write).collect::<Result<_>>()?;

@@ -167,7 +167,11 @@ impl Sink for SessionSink {
         });
         let trees = self.parent.as_ref().map(|parent| &parent.trees);
         let stats = Arc::new(Stats::default());
-        let root = archive_tree(&self.shared, tree, before.as_ref(), trees, &stats)?;
+        let (root, left_out) = archive_tree(&self.shared, tree, before.as_ref(), trees, &stats)?;
+        for warning in left_out {
+            self.shared.progress.warn(&warning);
+            self.warning(&warning);
+        }
         lock(&self.gathered).nodes.insert(
             path.to_owned(),
             Node {
@@ -253,6 +257,7 @@ struct StreamWriter {
 impl StreamWriter {
     fn begin(sink: &SessionSink, entry: Entry, in_parent: bool) -> Result<Self> {
         let stats = Arc::new(Stats::default());
+        sink.shared.progress.item(&entry.path);
         let mut filler = Filler::new(&sink.shared);
         filler.begin(entry.size.unwrap_or(u64::MAX))?;
         Ok(Self {

@@ -92,12 +92,19 @@ impl Storer {
     }
 
     /// Stores one blob and returns its id, as [`store_batch`](Self::store_batch) does. Data only where no batch is in hand.
+    ///
+    /// An error ends the run, whoever asked: the blob may be claimed and not stored, and the next source would rely on it.
     pub(crate) fn store(
         &mut self,
         blob_type: BlobType,
         content: &[u8],
         stats: &Stats,
     ) -> Result<Id> {
+        let stored = self.store_one(blob_type, content, stats);
+        stored.inspect_err(|error| self.shared.failure.record(error.clone()))
+    }
+
+    fn store_one(&mut self, blob_type: BlobType, content: &[u8], stats: &Stats) -> Result<Id> {
         let id = Id::of(content);
         if self.store_missing(blob_type, id, content, stats)? {
             ensure_proven(Id::of(content), id)?;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::thread::Builder;
 
@@ -11,6 +12,7 @@ use super::directory::{Directory, Home, Previous};
 use super::parent::ParentTrees;
 use super::pipeline::{Shared, reader_count};
 use super::reader::{FileTask, Readers};
+use super::scan::scan;
 use super::sink::wait_for_node;
 use super::stats::Stats;
 use super::storer::Storer;
@@ -25,15 +27,19 @@ const WAITING_FILES: usize = 256;
 /// Threads that list directories ahead of the one that goes through them.
 const WALK_HELPERS: usize = 1;
 
-/// Backs up the directory `tree.root`. `before` is its node in the parent. The result has no name yet.
+/// Backs up the directory `tree.root`. `before` is its node in the parent. The result has no name yet; with it comes which folders were left out
+/// because they are the backup's own.
 pub(crate) fn archive_tree(
     shared: &Arc<Shared>,
     tree: &source::Tree,
     before: Option<&Node>,
     parent: Option<&ParentTrees>,
     stats: &Arc<Stats>,
-) -> Result<Node> {
+) -> Result<(Node, Vec<String>)> {
+    let own = shared.own.get();
+    own.map_or(Ok(()), |own| own.refuse_root(&tree.root))?;
     let walk = Walk::start(tree, WALK_HELPERS)?;
+    let is_over = AtomicBool::new(false);
     let (tasks, waiting) = bounded(WAITING_FILES);
     let readers = Readers {
         shared: Arc::clone(shared),
@@ -55,6 +61,12 @@ pub(crate) fn archive_tree(
         if let Some(error) = failed {
             return Err(Error::io("cannot start a thread that reads", error));
         }
+        // One that has a parent is about as much as that. Without a thread for it nobody knows how much is to come, and that is all.
+        if parent.is_none() && shared.progress.is_watched() {
+            let is_over = &is_over;
+            let body = move || scan(tree, own, is_over, &shared.progress);
+            drop(Builder::new().spawn_scoped(scope, body));
+        }
         let (sender, finished) = channel();
         let mut archiver = Archiver {
             walk: &walk,
@@ -63,12 +75,15 @@ pub(crate) fn archive_tree(
             tasks,
             storer: Storer::new(shared),
             open: Vec::new(),
+            left_out: Vec::new(),
         };
         let walked = archiver.begin(before, sender).and_then(|()| archiver.go());
+        is_over.store(true, Relaxed);
+        let left_out = std::mem::take(&mut archiver.left_out);
         // Without it the readers would wait for more.
         drop(archiver);
         shared.failure.explain(walked)?;
-        wait_for_node(&finished, shared)
+        Ok((wait_for_node(&finished, shared)?, left_out))
     })
 }
 
@@ -81,6 +96,8 @@ struct Archiver<'a> {
     storer: Storer,
     /// Directories that were found and not entered, the next one last.
     open: Vec<Unentered>,
+    /// What is said of folders that are the backup's own.
+    left_out: Vec<String>,
 }
 
 /// A directory that was found in another one.
@@ -220,6 +237,12 @@ impl Archiver<'_> {
         before: Option<Node>,
         here: &mut Here<'_>,
     ) -> Result<()> {
+        if self.is_own(&found, here) {
+            if let Some(directory) = &found.directory {
+                self.walk.skip(directory);
+            }
+            return Ok(());
+        }
         let previous = here
             .before
             .as_ref()
@@ -285,6 +308,20 @@ impl Archiver<'_> {
             home: here.assembled.expect(),
         };
         self.tasks.send(task).map_err(|_| Error::cancelled())
+    }
+
+    /// Whether a directory is to be left out because it is the backup's own.
+    fn is_own(&mut self, found: &Found, here: &Here<'_>) -> bool {
+        let own = self.readers.shared.own.get();
+        let Some(folder) = own.and_then(|own| own.find(&found.metadata)) else {
+            return false;
+        };
+        if let Some(what) = &folder.what {
+            let path = here.path_of(found);
+            self.left_out
+                .push(format!("{path} is left out: it is {what}"));
+        }
+        true
     }
 
     /// The node of an entry, or its place in the list of what could not be read.
