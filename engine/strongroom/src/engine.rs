@@ -1,6 +1,7 @@
 //! The engine with its configuration: names from the file in, sources, destinations and repositories out. Every problem of the
 //! configuration shows before anything is touched.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,12 +12,15 @@ use strongroom_repository::retry::Retry;
 use strongroom_repository::verification::Scratch;
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
-use crate::config::document::Place;
-use crate::config::nearest::did_you_mean_or_list;
 use crate::config::{self, AllowTable, Config, Pointer, Secrets, Section};
 use crate::plugins::{self, Origin, Plugins};
 
+mod faults;
+
+pub use self::faults::{Fault, nothing_configured, unknown_name};
 pub use crate::prepared::{PreparedDestination, PreparedSource};
+
+use self::faults::{as_config_error, bad_schema};
 
 /// The name and version that stand in snapshots and manifests.
 pub const PROGRAM: &str = concat!("strongroom ", env!("CARGO_PKG_VERSION"));
@@ -64,8 +68,18 @@ impl Engine {
 
     /// Prepares the source `name`: its table is checked, its secrets are resolved, its capabilities granted.
     pub fn source(&self, name: &str, progress: &Arc<Progress>) -> Result<PreparedSource> {
+        self.source_or_fault(name, progress).map_err(Error::from)
+    }
+
+    /// As [`source`](Self::source), and says whose fault it is where it cannot be prepared.
+    pub fn source_or_fault(
+        &self,
+        name: &str,
+        progress: &Arc<Progress>,
+    ) -> Result<PreparedSource, Fault> {
         let table = self.config.model().sources.get(name);
-        let table = table.ok_or_else(|| self.unknown(Section::Sources, name))?;
+        let unknown = || Fault::Configuration(self.unknown(Section::Sources, name));
+        let table = table.ok_or_else(unknown)?;
         let member = Member {
             section: Section::Sources,
             name,
@@ -82,7 +96,9 @@ impl Engine {
                 .get("method")
                 .and_then(Value::as_str)
                 .map(str::to_owned),
-            source: plugin.source(name, &config, grants, Arc::clone(progress))?,
+            source: plugin
+                .source(name, &config, grants, Arc::clone(progress))
+                .map_err(Fault::World)?,
         })
     }
 
@@ -110,8 +126,19 @@ impl Engine {
 
     /// Prepares the destination `name`: its table is checked, its secrets are resolved, its capabilities granted.
     pub fn destination(&self, name: &str, progress: &Arc<Progress>) -> Result<PreparedDestination> {
+        self.destination_or_fault(name, progress)
+            .map_err(Error::from)
+    }
+
+    /// As [`destination`](Self::destination), and says whose fault it is where it cannot be prepared.
+    pub fn destination_or_fault(
+        &self,
+        name: &str,
+        progress: &Arc<Progress>,
+    ) -> Result<PreparedDestination, Fault> {
         let table = self.config.model().destinations.get(name);
-        let table = table.ok_or_else(|| self.unknown(Section::Destinations, name))?;
+        let unknown = || Fault::Configuration(self.unknown(Section::Destinations, name));
+        let table = table.ok_or_else(unknown)?;
         let member = Member {
             section: Section::Destinations,
             name,
@@ -119,20 +146,46 @@ impl Engine {
             allow: table.allow.as_ref(),
         };
         let (plugin, config, grants) = self.prepare(&member)?;
-        let password = self.config.password(name, &self.secrets)?;
+        let password = self.config.password(name, &self.secrets);
+        let password = password.map_err(Fault::World)?;
         let instances = table.parallel_requests.unwrap_or(PARALLEL_REQUESTS);
-        let destination = plugin.destination(
-            name,
-            &config,
-            grants,
-            usize::from(instances),
-            Arc::clone(progress),
-        )?;
+        let folders = written_folders(grants.capabilities());
+        let destination = plugin
+            .destination(
+                name,
+                &config,
+                grants,
+                usize::from(instances),
+                Arc::clone(progress),
+            )
+            .map_err(Fault::World)?;
         Ok(PreparedDestination {
             name: name.to_owned(),
+            folders,
             destination: Arc::new(Retry::new(destination, Arc::clone(progress))),
             password,
         })
+    }
+
+    /// The folders of this machine that the destination `name` writes to, as far as that can be told without a secret.
+    pub fn folders_of(&self, name: &str) -> Vec<PathBuf> {
+        let Some(table) = self.config.model().destinations.get(name) else {
+            return Vec::new();
+        };
+        if table.config.values().any(config::holds_reference) {
+            return Vec::new();
+        }
+        let member = Member {
+            section: Section::Destinations,
+            name,
+            plugin: &table.plugin,
+            allow: table.allow.as_ref(),
+        };
+        // Whoever uses it is told what is wrong with it.
+        match self.required(&member) {
+            Ok((_, _, required)) => written_folders(&required),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// The destinations of these names, or all in the order of the file.
@@ -230,29 +283,39 @@ impl Engine {
         Ok(required.into_iter().map(tell).collect())
     }
 
-    fn prepare(&self, member: &Member<'_>) -> Result<(Plugin, String, Grants)> {
+    fn prepare(&self, member: &Member<'_>) -> Result<(Plugin, String, Grants), Fault> {
         let (plugin, config, required) = self.required(member)?;
-        let grants = self.granted(member, &required)?;
-        Ok((plugin, config, grants))
+        let grants = self.granted(member, &required);
+        Ok((plugin, config, grants.map_err(Fault::Configuration)?))
     }
 
-    fn required(&self, member: &Member<'_>) -> Result<(Plugin, String, Vec<Capability>)> {
-        let (plugin, schema) = self
-            .checked_schema(member.section, member.name, member.plugin)
-            .map_err(config::first)?;
-        let config = self.config.resolved_plugin_config(
-            member.section,
-            member.name,
-            &schema,
-            &self.secrets,
-        )?;
+    fn required(&self, member: &Member<'_>) -> Result<(Plugin, String, Vec<Capability>), Fault> {
+        let checked = self.checked_schema(member.section, member.name, member.plugin);
+        let (plugin, schema) = checked.map_err(|problems| {
+            let error = config::first(problems);
+            // Loaded by now, unless that was what failed.
+            let is_known = plugins::known(&self.config).contains_key(member.plugin);
+            match is_known && self.plugin(member.plugin).is_err() {
+                true => Fault::World(error),
+                false => Fault::Configuration(error),
+            }
+        })?;
+        let config = self
+            .config
+            .resolved_plugin_config(member.section, member.name, &schema, &self.secrets)
+            .map_err(Fault::World)?;
         let at = Pointer::root()
             .key(member.section.as_str())
             .key(member.name);
         let place = || self.config.document().value_place(&at.key("config"));
-        let required = plugin
-            .requirements(&config)
-            .map_err(|error| error.on(place()))?;
+        let required = plugin.requirements(&config).map_err(|error| {
+            let is_wrong = error.kind() == ErrorKind::InvalidConfig;
+            let error = error.on(place());
+            match is_wrong {
+                true => Fault::Configuration(error),
+                false => Fault::World(error),
+            }
+        })?;
         Ok((plugin, config, required))
     }
 
@@ -315,50 +378,23 @@ impl Engine {
     }
 }
 
+/// The folders that these let a plugin write to.
+fn written_folders(capabilities: &[Capability]) -> Vec<PathBuf> {
+    let folders = capabilities.iter();
+    folders
+        .filter_map(|capability| match capability {
+            Capability::Write(folder) => Some(PathBuf::from(folder)),
+            _ => None,
+        })
+        .collect()
+}
+
 /// A table of the configuration that names a plugin.
 struct Member<'a> {
     section: Section,
     name: &'a str,
     plugin: &'a str,
     allow: Option<&'a AllowTable>,
-}
-
-/// An unknown name, with the nearest known one.
-pub fn unknown_name<S: AsRef<str>>(what: &str, name: &str, known: &[S]) -> Error {
-    Error::new(
-        ErrorKind::InvalidConfig,
-        format!("there is no {what} '{}'", name.escape_debug()),
-    )
-    .hint(did_you_mean_or_list(
-        name,
-        &format!("configured {what}s"),
-        known,
-    ))
-}
-
-/// A command that has nothing to work on.
-pub fn nothing_configured(section: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidConfig,
-        format!("no {section} are configured"),
-    )
-    .hint(format!("add a table [{section}.NAME] to the configuration"))
-}
-
-fn as_config_error(error: &Error, place: Place) -> Error {
-    let same = Error::new(ErrorKind::InvalidConfig, error.to_string()).on(place);
-    match error.hint_text() {
-        Some(hint) => same.hint(hint),
-        None => same,
-    }
-}
-
-fn bad_schema(plugin: &str, error: &serde_json::Error) -> Error {
-    Error::new(
-        ErrorKind::Failed,
-        format!("its configuration schema is no JSON: {error}"),
-    )
-    .on(format!("plugin {plugin}"))
 }
 
 fn allow(table: &AllowTable) -> Allow {

@@ -1,5 +1,6 @@
 //! Sources and destinations whose configuration was found good. Nothing of theirs has run yet.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use strongroom_repository::{Destination, Repository, Result, Source};
@@ -22,6 +23,8 @@ pub struct PreparedSource {
 pub struct PreparedDestination {
     /// The operator's name for it.
     pub name: String,
+    /// The folders of this machine that it writes to.
+    pub folders: Vec<PathBuf>,
     /// The destination itself.
     pub destination: Arc<dyn Destination>,
     pub(crate) password: String,

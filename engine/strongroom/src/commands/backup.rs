@@ -118,7 +118,7 @@ fn run_job(job: PreparedJob, request: &BackupRequest, context: &Context) -> Resu
 fn to_json(result: &JobResult) -> Value {
     let mut value = json!(result.backup);
     if value.is_null() {
-        value = json!({"id": null, "job": result.job});
+        value = json!({"id": null, "job": result.job, "missing_sources": result.failed_sources});
     }
     value["seconds"] = json!((result.duration.as_secs_f64() * 1000.0).round() / 1000.0);
     value["errors"] = result
@@ -153,12 +153,19 @@ fn text(backup: &Backup, result: &JobResult, style: Style) -> String {
             State::Incomplete => style.warning("incomplete backup"),
         },
         style.bold(&backup.id),
-        result.job,
+        clean(&result.job),
         backup.kind.as_deref().unwrap_or_default(),
         time::duration(result.duration),
     );
     for report in &result.reports {
         text.push_str(&source_text(report, backup, result.duration));
+    }
+    for source in &result.failed_sources {
+        text.push_str(&format!(
+            "  {}  {}\n",
+            clean(source),
+            style.bad("failed, and is not in this backup")
+        ));
     }
     text
 }
@@ -197,12 +204,9 @@ fn source_text(report: &SourceReport, backup: &Backup, duration: Duration) -> St
         .flat_map(|source| &source.copies);
     lines
         .extend(copies.map(|copy| format!("snapshot {} at {}", copy.id.short(), copy.destination)));
-    let indent = " ".repeat(crate::render::text::width(&report.source) + 4);
-    format!(
-        "  {}  {}\n",
-        report.source,
-        lines.join(&format!("\n{indent}"))
-    )
+    let source = clean(&report.source);
+    let indent = " ".repeat(crate::render::text::width(&source) + 4);
+    format!("  {source}  {}\n", lines.join(&format!("\n{indent}")))
 }
 
 fn tell_lacking(reports: &[SourceReport], context: &Context) {
@@ -252,7 +256,13 @@ fn tell_problems_of(source: &str, problems: &[Problem], noun: &str, what: &str, 
 
 /// After a failure: what there is all the same.
 fn tell_state(result: &JobResult, context: &Context) {
-    context.screen.message(&match &result.backup {
+    let state = match &result.backup {
+        Some(backup) if !result.failed_sources.is_empty() => format!(
+            "job {} failed; its backup lacks {}, and has the rest at {}",
+            result.job,
+            result.failed_sources.join(", "),
+            backup.partial_destinations.join(", ")
+        ),
         Some(backup) if backup.destinations.is_empty() => format!(
             "job {} failed; its backup is incomplete at {}",
             result.job,
@@ -264,5 +274,6 @@ fn tell_state(result: &JobResult, context: &Context) {
             backup.destinations.join(", ")
         ),
         None => format!("job {} failed; no backup was made", result.job),
-    });
+    };
+    context.screen.message(&clean(&state));
 }

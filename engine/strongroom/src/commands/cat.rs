@@ -18,7 +18,8 @@ use super::show_files::no_such_path;
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
-use crate::run::backups::{Backup, BackupSource, find};
+use crate::run::backups::{Backup, BackupSource};
+use crate::run::latest::find;
 use crate::run::path::meant;
 use crate::run::survey::{Reading, Survey, not_found_at};
 
@@ -46,8 +47,13 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<Exit> {
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let from = args.from.as_deref();
     let survey = Survey::take(&engine, from, &context.progress)?;
-    let backup = find(&survey.backups, &args.backup, args.source.as_deref())
-        .map_err(|error| not_found_at(from, error))?;
+    let backup = find(
+        &survey.backups,
+        &args.backup,
+        args.source.as_deref(),
+        &context.progress,
+    )
+    .map_err(|error| not_found_at(from, error))?;
     let sources = backup.chosen(args.source.as_deref())?;
     let file = look(&survey, backup, &sources, &args.path, context)?;
     drop(display);

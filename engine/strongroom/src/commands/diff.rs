@@ -16,7 +16,8 @@ use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::size;
-use crate::run::backups::{Backup, BackupSource, find};
+use crate::run::backups::{Backup, BackupSource};
+use crate::run::latest::find;
 use crate::run::survey::{Reading, Survey};
 
 /// Arguments of `diff`.
@@ -42,8 +43,8 @@ pub fn run(args: &DiffArgs, context: &Context) -> Result<Exit> {
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let survey = Survey::take(&engine, None, &context.progress)?;
     let source = args.source.as_deref();
-    let before = find(&survey.backups, &args.before, source)?;
-    let after = find(&survey.backups, &args.after, source)?;
+    let before = find(&survey.backups, &args.before, source, &context.progress)?;
+    let after = find(&survey.backups, &args.after, source, &context.progress)?;
     let pairs = pairs(before, after, source)?;
     drop(display);
     let path = normal(args.path.as_bytes());

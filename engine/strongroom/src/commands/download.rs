@@ -13,8 +13,8 @@ use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::size;
 use crate::render::text::clean;
-use crate::run::backups::find;
 use crate::run::download::{Downloaded, Request, download};
+use crate::run::latest::find;
 use crate::run::outside::check_folder;
 use crate::run::survey::{Survey, not_found_at};
 
@@ -43,13 +43,21 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let from = args.from.as_deref();
     let survey = Survey::take(&engine, from, &context.progress)?;
-    let backup = find(&survey.backups, &args.backup, args.source.as_deref())
-        .map_err(|error| not_found_at(from, error))?;
+    let backup = find(
+        &survey.backups,
+        &args.backup,
+        args.source.as_deref(),
+        &context.progress,
+    )
+    .map_err(|error| not_found_at(from, error))?;
     let sources = backup
         .chosen(args.source.as_deref())
         .map_err(|error| not_found_at(from, error))?;
     if !args.paths.is_empty() {
         backup.only_one(&sources)?;
+    }
+    if let Some(shortfall) = backup.shortfall(args.source.as_deref()) {
+        context.screen.warn(&shortfall);
     }
     let request = Request {
         output: args.output.clone(),

@@ -12,7 +12,8 @@ use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
 use crate::render::text::{clean, truncate, width};
 use crate::render::{size, time};
-use crate::run::backups::{Backup, find};
+use crate::run::backups::Backup;
+use crate::run::latest::find;
 use crate::run::names::refuse_unknown;
 use crate::run::survey::Survey;
 
@@ -48,7 +49,7 @@ pub fn run(args: &FindArgs, context: &Context) -> Result<Exit> {
         false => args
             .backups
             .iter()
-            .map(|name| find(&survey.backups, name, source))
+            .map(|name| find(&survey.backups, name, source, &context.progress))
             .collect::<Result<Vec<_>>>()?,
     };
     context.progress.step("searching");
@@ -121,7 +122,7 @@ fn columns(
     bytes: &str,
     path: &str,
 ) -> String {
-    let source = clean(source);
+    let (backup, source) = (clean(backup), clean(source));
     let source = truncate(&source, SOURCE_WIDTH);
     let padding = " ".repeat(SOURCE_WIDTH - width(&source));
     format!("{backup:<10}  {created:<16}  {source}{padding}  {kind:<7}  {bytes:>8}  {path}")

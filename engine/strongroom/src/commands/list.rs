@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use strongroom_repository::Result;
+use strongroom_repository::{Result, Time};
 
 use crate::app::Context;
 use crate::engine::Engine;
@@ -58,9 +58,23 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
         let width = context.screen.width();
         context
             .screen
-            .result(&table(&backups, &known).render(style, width))?;
+            .result(&table(&backups, &known, &engine).render(style, width))?;
     }
+    tell_to_come(&backups, context);
     Ok(tell_problems(&survey, context))
+}
+
+/// Times that have not come: the clock was wrong, then or now.
+fn tell_to_come(backups: &[&Backup], context: &Context) {
+    let now = Time::now();
+    let to_come = backups.iter().filter(|it| it.created.is_to_come(now));
+    let ids: Vec<&str> = to_come.map(|it| it.short_id()).collect();
+    if !ids.is_empty() {
+        context.screen.warn(&format!(
+            "by the clock of this machine the time of these has not come: {}",
+            ids.join(", ")
+        ));
+    }
 }
 
 /// A backup, and what verifications found of it.
@@ -97,7 +111,8 @@ fn is_wanted(backup: &Backup, args: &ListArgs) -> bool {
     of_job && of_source
 }
 
-fn table(backups: &[&Backup], known: &Known) -> Table {
+fn table(backups: &[&Backup], known: &Known, engine: &Engine) -> Table {
+    let jobs = engine.config().job_names();
     let mut table = Table::new(&[
         ("ID", Align::Left),
         ("TIME", Align::Left),
@@ -113,7 +128,7 @@ fn table(backups: &[&Backup], known: &Known) -> Table {
         ("NOTE", Align::Left),
     ])
     .expendable(&["TRIGGER", "WHERE", "KIND", "JOB", "NEW"]);
-    let zone = TimeZone::system();
+    let (zone, now) = (TimeZone::system(), Time::now());
     for backup in backups {
         let sources: Vec<_> = backup
             .sources
@@ -126,11 +141,26 @@ fn table(backups: &[&Backup], known: &Known) -> Table {
             sum.map_or_else(|| "-".into(), size::bytes)
         };
         let state = backup.state.as_str();
+        let created = time::minute(backup.created.point(), &zone);
         table.row(vec![
             Cell::painted(backup.short_id(), Style::bold),
-            time::minute(backup.created.point(), &zone).into(),
-            or_dash(&backup.job).into(),
-            sources.join(", ").into(),
+            match backup.created.is_to_come(now) {
+                true => Cell::painted(created, Style::warning),
+                false => created.into(),
+            },
+            match &backup.job {
+                Some(job) if !jobs.contains(job) => {
+                    Cell::painted(format!("{job} (orphaned)"), Style::warning)
+                }
+                job => or_dash(job).into(),
+            },
+            match backup.missing_sources.as_slice() {
+                [] => sources.join(", ").into(),
+                missing => Cell::painted(
+                    format!("{}, not {}", sources.join(", "), missing.join(", ")),
+                    Style::warning,
+                ),
+            },
             or_dash(&backup.kind).into(),
             or_dash(&backup.trigger).into(),
             total(|source| source.bytes).into(),

@@ -13,7 +13,8 @@ use super::show_files::{list_files, no_such_path};
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
-use crate::run::backups::{Backup, BackupSource, find};
+use crate::run::backups::{Backup, BackupSource};
+use crate::run::latest::find;
 use crate::run::path::meant;
 use crate::run::survey::Survey;
 
@@ -64,7 +65,12 @@ pub fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let survey = Survey::take(&engine, None, &context.progress)?;
-    let backup = find(&survey.backups, &args.backup, args.source.as_deref())?;
+    let backup = find(
+        &survey.backups,
+        &args.backup,
+        args.source.as_deref(),
+        &context.progress,
+    )?;
     let sources = backup.chosen(args.source.as_deref())?;
     drop(display);
     let form = match args.long {

@@ -16,7 +16,6 @@ use crate::render::progress::{Display, Shown};
 use crate::render::size;
 use crate::render::text::clean;
 use crate::render::time::instant;
-use crate::run::backups::State;
 use crate::run::plugin_option::PluginOption;
 use crate::run::restore::{Prepared, Request, Restored, Target, look, prepare, restore};
 use crate::run::survey::Survey;
@@ -54,7 +53,8 @@ pub struct RestoreArgs {
     /// As it was at this time, where the backup reaches it: `2026-03-01 14:05` here, or `2026-03-01T13:05:00Z`
     #[arg(long, value_name = "TIME", conflicts_with = "target", value_parser = instant)]
     until: Option<Timestamp>,
-    /// An option of the source's plugin, such as `rename.shop=shop_copy`; may be given several times
+    /// An option of the source's plugin, such as `rename.shop=shop_copy`; a name that holds a dot in quotes, as in
+    /// `'rename."my.shop"=copy'`; may be given several times
     #[arg(long = "option", value_name = "KEY=VALUE", conflicts_with = "target", value_parser = PluginOption::parse)]
     options: Vec<PluginOption>,
 }
@@ -72,12 +72,9 @@ pub fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
     }
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let survey = Survey::take(&engine, request.from.as_deref(), &context.progress)?;
-    let Prepared { backup, sources } = prepare(&survey, &request)?;
-    if backup.state == State::Incomplete {
-        context.screen.warn(&format!(
-            "backup {} is incomplete: `strongroom show {0}` says what it lacks",
-            backup.short_id()
-        ));
+    let Prepared { backup, sources } = prepare(&survey, &request, &context.progress)?;
+    if let Some(shortfall) = backup.shortfall(request.source.as_deref()) {
+        context.screen.warn(&shortfall);
     }
     // All of them first: what is in the way of one source must show before another one is written.
     let ready = sources

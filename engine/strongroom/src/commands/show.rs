@@ -19,8 +19,9 @@ use crate::render::progress::{Display, Shown};
 use crate::render::style::Style;
 use crate::render::table::details;
 use crate::render::text::clean;
-use crate::render::{size, time};
-use crate::run::backups::{Backup, BackupSource, State, find};
+use crate::render::{attribute, size, time};
+use crate::run::backups::{Backup, BackupSource, State};
+use crate::run::latest::{Wanted, find};
 use crate::run::proofs::{Known, Proof, Worth};
 use crate::run::survey::Survey;
 
@@ -45,7 +46,12 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let survey = Survey::take(&engine, None, &context.progress)?;
-    let backup = find(&survey.backups, &args.backup, None)?;
+    let backup = find(
+        &survey.backups,
+        &args.backup,
+        Wanted::Any,
+        &context.progress,
+    )?;
     if args.files {
         drop(display);
         let sources = backup.chosen(None)?;
@@ -109,7 +115,7 @@ fn text(
         .map(|copy| clean(&copy.snapshot.hostname).into_owned());
     let mut text = details(
         &[
-            ("backup", style.bold(backup.short_id())),
+            ("backup", style.bold(&clean(backup.short_id()))),
             ("job", or_dash(&backup.job)),
             (
                 "created",
@@ -128,7 +134,11 @@ fn text(
                     State::Incomplete => style.warning(backup.state.as_str()),
                 },
             ),
-            ("where", backup.places()),
+            (
+                "missing",
+                style.warning(&clean(&backup.missing_sources.join(", "))),
+            ),
+            ("where", clean(&backup.places()).into_owned()),
             ("made on", hostname.unwrap_or_default()),
             (
                 "note",
@@ -137,8 +147,9 @@ fn text(
         ],
         style,
     );
+    let is_verbose = context.screen.is_verbose();
     for (source, manifest) in backup.sources.iter().zip(manifests) {
-        text.push_str(&source_text(source, manifest.as_ref(), style));
+        text.push_str(&source_text(source, manifest.as_ref(), is_verbose, style));
         if let Some(proof) = known.last(&backup.id, source) {
             text.push_str(&proof_text(proof, style));
         }
@@ -146,7 +157,12 @@ fn text(
     text
 }
 
-fn source_text(source: &BackupSource, manifest: Option<&Manifest>, style: Style) -> String {
+fn source_text(
+    source: &BackupSource,
+    manifest: Option<&Manifest>,
+    is_verbose: bool,
+    style: Style,
+) -> String {
     let or_unknown = |number: Option<u64>, show: fn(u64) -> String| {
         number.map_or_else(|| "unknown".into(), show)
     };
@@ -168,14 +184,11 @@ fn source_text(source: &BackupSource, manifest: Option<&Manifest>, style: Style)
         ));
     }
     if let Some(manifest) = manifest {
-        rows.push((
-            "plugin",
-            format!("{} {}", manifest.plugin, manifest.plugin_version),
-        ));
-        rows.push(("method", manifest.method.clone().unwrap_or_default()));
-        for (name, value) in &manifest.attributes {
-            rows.push(("", format!("{}: {}", clean(name), clean(value))));
-        }
+        let plugin = format!("{} {}", manifest.plugin, manifest.plugin_version);
+        rows.push(("plugin", clean(&plugin).into_owned()));
+        let method = manifest.method.as_deref().unwrap_or_default();
+        rows.push(("method", clean(method).into_owned()));
+        rows.extend(attributes(manifest, is_verbose));
     }
     let mut text = format!(
         "\n{}\n{}",
@@ -203,6 +216,28 @@ fn source_text(source: &BackupSource, manifest: Option<&Manifest>, style: Style)
         ));
     }
     text
+}
+
+/// What the plugin noted. What only the next backup reads is told by number, unless more is asked for.
+fn attributes(manifest: &Manifest, is_verbose: bool) -> Vec<(&'static str, String)> {
+    let zone = TimeZone::system();
+    let mut rows = Vec::new();
+    let mut hidden = 0;
+    for (name, value) in &manifest.attributes {
+        match attribute::words(value, &zone) {
+            Some(words) => rows.push(("", format!("{}: {words}", clean(name)))),
+            None if is_verbose => rows.push(("", format!("{}: {}", clean(name), clean(value)))),
+            None => hidden += 1,
+        }
+    }
+    if hidden > 0 {
+        let notes = size::counted(hidden, "note");
+        rows.push((
+            "",
+            format!("{notes} for the next backup: --verbose shows more"),
+        ));
+    }
+    rows
 }
 
 /// What the last verification found.

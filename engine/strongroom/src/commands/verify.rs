@@ -17,8 +17,9 @@ use crate::render::style::Style;
 use crate::render::table::{Align, Cell, Table};
 use crate::render::text::clean;
 use crate::render::time;
-use crate::run::backups::{Backup, State, find};
+use crate::run::backups::Backup;
 use crate::run::id::LATEST;
+use crate::run::latest::{Wanted, find};
 use crate::run::proofs::{Proof, Worth};
 use crate::run::survey::{Survey, not_found_at};
 use crate::run::verify::{Options, Verified, verify};
@@ -50,14 +51,16 @@ pub fn run(args: VerifyArgs, context: &Context) -> Result<Exit> {
     let display = Display::begin(screen, &context.progress, Shown::People);
     let from = args.from.as_deref();
     let survey = Survey::take(&engine, from, &context.progress)?;
-    let backup = find(&survey.backups, &args.backup, args.source.as_deref())
-        .map_err(|error| not_found_at(from, error))?;
+    let backup = find(
+        &survey.backups,
+        &args.backup,
+        Wanted::Ours(args.source.as_deref()),
+        &context.progress,
+    )
+    .map_err(|error| not_found_at(from, error))?;
     let sources = backup.chosen(args.source.as_deref())?;
-    if backup.state == State::Incomplete {
-        screen.warn(&format!(
-            "backup {} is incomplete: `strongroom show {0}` says what it lacks",
-            backup.short_id()
-        ));
+    if let Some(shortfall) = backup.shortfall(args.source.as_deref()) {
+        screen.warn(&shortfall);
     }
     let options = Options {
         percent: args.sample,

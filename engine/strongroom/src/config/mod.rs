@@ -208,6 +208,15 @@ impl Config {
     }
 }
 
+/// Whether a value is a reference to a secret, or holds one.
+pub fn holds_reference(value: &Value) -> bool {
+    match value {
+        Value::Object(table) => wording::is_reference(value) || table.values().any(holds_reference),
+        Value::Array(values) => values.iter().any(holds_reference),
+        _ => false,
+    }
+}
+
 /// Of several problems, the first in the file.
 pub fn first(problems: Vec<Error>) -> Error {
     problems

@@ -1,17 +1,22 @@
-//! Backing up: jobs in, backups out. Everything that can be wrong with the configuration shows before the first job begins.
+//! Backing up: jobs in, backups out. Everything that can be wrong with the configuration shows before the first job begins. What fails besides costs
+//! what it touches: a source, or a destination.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use strongroom_repository::backup::{BackupSession, Committed, RunInfo, SourceInfo, SourceReport};
+use strongroom_repository::backup::{
+    BackupSession, Committed, OwnFolder, RunInfo, SourceInfo, SourceReport,
+};
 use strongroom_repository::source::Kind;
 use strongroom_repository::{Error, ErrorKind, Progress, Repository, Result, Snapshot};
 
 use super::backups::{Backup, group};
 use super::id;
 use super::open::open_all;
+use super::own_folders::own_folders;
+use super::same_place::tell_apart;
 use crate::engine::{
-    Engine, PROGRAM, PreparedDestination, PreparedSource, nothing_configured, unknown_name,
+    Engine, Fault, PROGRAM, PreparedDestination, PreparedSource, nothing_configured, unknown_name,
 };
 use crate::retention::groups::Trigger;
 
@@ -33,8 +38,12 @@ pub struct BackupRequest {
 /// A job that is ready to run.
 pub struct PreparedJob {
     name: String,
-    sources: Vec<PreparedSource>,
+    /// With those that cannot be asked at present.
+    sources: Vec<(String, Result<PreparedSource>)>,
     destinations: Vec<PreparedDestination>,
+    /// Why others of its destinations cannot be used at present.
+    lacking: Vec<Error>,
+    own_folders: Vec<OwnFolder>,
 }
 
 /// What became of one job. Wherever there is a [`backup`](Self::backup), it counts.
@@ -43,8 +52,10 @@ pub struct JobResult {
     pub job: String,
     /// The backup as `list` shows it, where at least one destination has it.
     pub backup: Option<Backup>,
-    /// Why there is no backup, or not at all destinations: one failed destination fails the job.
+    /// Why there is no backup, or not of all sources or not at all destinations: each of these fails the job.
     pub errors: Vec<Error>,
+    /// The sources that failed. The others of the job were backed up all the same.
+    pub failed_sources: Vec<String>,
     /// What each source delivered.
     pub reports: Vec<SourceReport>,
     /// From the first to the last byte.
@@ -62,6 +73,17 @@ impl PreparedJob {
     /// The job's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Why nothing can come of it: none of its sources can be asked, or none of its destinations used.
+    fn obstacle(&self) -> Option<Error> {
+        let mut sources = self.sources.iter();
+        if sources.all(|(_, prepared)| prepared.is_err()) {
+            let mut sources = self.sources.iter();
+            return sources.find_map(|(_, prepared)| prepared.as_ref().err().cloned());
+        }
+        let lacking = self.lacking.first();
+        lacking.filter(|_| self.destinations.is_empty()).cloned()
     }
 }
 
@@ -89,12 +111,17 @@ pub fn prepare(
         .collect();
     let is_there = |source: &String| {
         jobs.iter()
-            .any(|job| job.sources.iter().any(|s| s.name == *source))
+            .any(|job| job.sources.iter().any(|(name, _)| name == source))
     };
     if let Some(unknown) = request.sources.iter().find(|source| !is_there(source)) {
         return Err(unknown_source(engine, unknown));
     }
-    Ok(jobs)
+    // Where nothing at all can be done, nothing is begun.
+    let obstacles: Option<Vec<Error>> = jobs.iter().map(PreparedJob::obstacle).collect();
+    match obstacles.and_then(|all| all.into_iter().next()) {
+        Some(obstacle) => Err(obstacle),
+        None => Ok(jobs),
+    }
 }
 
 /// Runs one job to its end. Only being cancelled is an error of its own; anything else is in the result.
@@ -107,12 +134,17 @@ pub fn run(
     let mut result = JobResult {
         job: job.name.clone(),
         backup: None,
-        errors: Vec::new(),
+        errors: job.lacking.clone(),
+        failed_sources: Vec::new(),
         reports: Vec::new(),
         duration: Duration::ZERO,
     };
+    if let Some(error) = job.obstacle().filter(|_| job.lacking.is_empty()) {
+        result.errors.push(error);
+        return Ok(result);
+    }
     let mut repositories = Vec::new();
-    for opened in open_all(&job.destinations, progress) {
+    for opened in tell_apart(open_all(&job.destinations, progress), progress)? {
         match opened.repository {
             Ok(repository) => repositories.push(repository),
             Err(error) => result.errors.push(error),
@@ -146,17 +178,29 @@ fn run_into(
         program: PROGRAM.to_owned(),
     };
     let mut session = BackupSession::begin(repositories.to_vec(), run, Arc::clone(progress))?;
-    for mut prepared in job.sources {
-        let info = SourceInfo {
-            name: prepared.name,
-            plugin: prepared.plugin,
-            plugin_version: prepared.plugin_version,
-            method: prepared.method,
-            kind: request.kind,
+    session.leave_out(job.own_folders);
+    for (name, prepared) in job.sources {
+        let error = match prepared {
+            Ok(prepared) => match add(&mut session, prepared, request.kind) {
+                Ok(report) => {
+                    result.reports.push(report);
+                    continue;
+                }
+                Err(error) => error,
+            },
+            Err(error) => {
+                session.lack(&name);
+                error
+            }
         };
+        session.check()?;
+        result.failed_sources.push(name.clone());
         result
-            .reports
-            .push(session.add(&info, &mut *prepared.source)?);
+            .errors
+            .push(error.or_on(format_args!("source {name}")));
+    }
+    if session.is_empty() {
+        return Ok(None);
     }
     let committed = session.commit()?;
     let failures = committed
@@ -164,6 +208,21 @@ fn run_into(
         .filter_map(|target| target.snapshots.as_ref().err());
     result.errors.extend(failures.cloned());
     read_back(repositories, &committed)
+}
+
+fn add(
+    session: &mut BackupSession,
+    mut prepared: PreparedSource,
+    kind: Kind,
+) -> Result<SourceReport> {
+    let info = SourceInfo {
+        name: prepared.name,
+        plugin: prepared.plugin,
+        plugin_version: prepared.plugin_version,
+        method: prepared.method,
+        kind,
+    };
+    session.add(&info, &mut *prepared.source)
 }
 
 /// The backup as `list` will show it: from the snapshots themselves.
@@ -199,14 +258,37 @@ fn prepare_job(
     if sources.is_empty() {
         return Ok(None);
     }
-    Ok(Some(PreparedJob {
+    let mut job = PreparedJob {
         name: name.to_owned(),
-        sources: sources
-            .into_iter()
-            .map(|source| engine.source(source, progress))
-            .collect::<Result<_>>()?,
-        destinations: engine.destinations(&table.destinations, progress)?,
-    }))
+        sources: Vec::new(),
+        destinations: Vec::new(),
+        lacking: Vec::new(),
+        own_folders: Vec::new(),
+    };
+    for source in sources {
+        let prepared = unless_misconfigured(engine.source_or_fault(source, progress))?;
+        job.sources.push((source.clone(), prepared));
+    }
+    for destination in &table.destinations {
+        match unless_misconfigured(engine.destination_or_fault(destination, progress))? {
+            Ok(prepared) => job.destinations.push(prepared),
+            Err(error) => {
+                let error = error.or_on(format_args!("destination {destination}"));
+                job.lacking.push(error);
+            }
+        }
+    }
+    job.own_folders = own_folders(engine, &job.destinations);
+    Ok(Some(job))
+}
+
+/// What is wrong with the configuration itself keeps everything from running.
+fn unless_misconfigured<T>(prepared: Result<T, Fault>) -> Result<Result<T>> {
+    match prepared {
+        Ok(prepared) => Ok(Ok(prepared)),
+        Err(Fault::World(error)) => Ok(Err(error)),
+        Err(Fault::Configuration(error)) => Err(error),
+    }
 }
 
 /// A source that is not configured, or in none of the jobs.

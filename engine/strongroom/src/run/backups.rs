@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strongroom_repository::snapshot::MISSING_SOURCE;
 use strongroom_repository::{Error, ErrorKind, Id, Result, Snapshot, Time};
-
-use super::id::{LATEST, MIN_PREFIX};
 
 /// One backup: a run of a job, or a snapshot that stock restic made. Serialised as `list --json` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +25,8 @@ pub struct Backup {
     pub state: State,
     /// What was backed up.
     pub sources: Vec<BackupSource>,
+    /// Sources of the run that failed: the backup lacks them.
+    pub missing_sources: Vec<String>,
     /// Where all its sources lie.
     pub destinations: Vec<String>,
     /// Where only a part of it lies: a run was ended between two sources, or a copy lacks what another destination still holds.
@@ -38,7 +39,7 @@ pub struct Backup {
 pub enum State {
     /// Everything.
     Complete,
-    /// Files could not be read, or no destination has all sources of the run.
+    /// Files could not be read, a source failed, or no destination has all sources of the run.
     Incomplete,
 }
 
@@ -124,6 +125,27 @@ impl Backup {
         places.join(", ")
     }
 
+    /// What whoever takes it should know: what it lacks, as far as that concerns the source `chosen`, or all of it.
+    pub fn shortfall(&self, chosen: Option<&str>) -> Option<String> {
+        let id = self.short_id();
+        if chosen.is_none() && !self.missing_sources.is_empty() {
+            return Some(format!(
+                "backup {id} is incomplete: it lacks {}, which failed when it was made",
+                self.missing_sources.join(", ")
+            ));
+        }
+        let is_whole = match chosen {
+            None => self.state == State::Complete,
+            Some(name) => {
+                let mut chosen = self.sources.iter().filter(|it| it.source == name);
+                chosen.all(BackupSource::is_whole)
+            }
+        };
+        (!is_whole).then(|| {
+            format!("backup {id} is incomplete: `strongroom show {id}` says what it lacks")
+        })
+    }
+
     /// Whether it holds a source of this name.
     pub fn holds(&self, source: &str) -> bool {
         self.sources.iter().any(|known| known.source == source)
@@ -159,11 +181,16 @@ impl Backup {
             .find(|source| source.source == name)
             .ok_or_else(|| {
                 let names: Vec<_> = self.sources.iter().map(|source| &source.source).collect();
-                Error::new(
+                let error = Error::new(
                     ErrorKind::NotFound,
                     format!("backup {} holds no source '{name}'", self.short_id()),
-                )
-                .hint(crate::config::nearest::did_you_mean_or_list(
+                );
+                if self.missing_sources.iter().any(|missing| missing == name) {
+                    return error.hint(format!(
+                        "it failed when the backup was made: `strongroom list --source {name}` shows those that hold it"
+                    ));
+                }
+                error.hint(crate::config::nearest::did_you_mean_or_list(
                     name,
                     "its sources",
                     &names,
@@ -210,13 +237,22 @@ fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
     let job = tag("run").and(tag("job"));
     let (trigger, note) = (tag("trigger"), tag("note"));
     let names = destination_names(&copies);
+    let mut missing_sources: Vec<String> = copies
+        .iter()
+        .flat_map(|copy| copy.snapshot.tags_of(MISSING_SOURCE))
+        .map(str::to_owned)
+        .collect();
+    missing_sources.sort_unstable();
+    missing_sources.dedup();
     let sources = by_source(copies);
+    missing_sources.retain(|name| sources.iter().all(|source| source.source != *name));
     let (destinations, partial_destinations): (Vec<_>, Vec<_>) =
         names.into_iter().partition(|name| {
             let here = sources.iter().filter(|source| source.is_best_at(name));
             here.count() >= expected.unwrap_or(1)
         });
-    let state = match sources.iter().all(BackupSource::is_whole) && !destinations.is_empty() {
+    let has_all = missing_sources.is_empty() && !destinations.is_empty();
+    let state = match has_all && sources.iter().all(BackupSource::is_whole) {
         true => State::Complete,
         false => State::Incomplete,
     };
@@ -229,6 +265,7 @@ fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
         created,
         state,
         sources,
+        missing_sources,
         destinations,
         partial_destinations,
     })
@@ -300,55 +337,6 @@ pub fn snapshot_name(id: &Id, snapshot: &Snapshot) -> String {
         Some(run) => format!("{named} in backup {run}"),
         None => named,
     }
-}
-
-/// The backup that `name` means: `latest` (of `source`, if one is named), or the first digits of its id or of one of its snapshots.
-pub fn find<'a>(backups: &'a [Backup], name: &str, source: Option<&str>) -> Result<&'a Backup> {
-    let wrong = |kind, message: String| {
-        Err(Error::new(kind, message).hint("`strongroom list` shows the backups"))
-    };
-    if name == LATEST {
-        let holds = |backup: &&Backup| source.is_none_or(|name| backup.holds(name));
-        return match (backups.iter().rev().find(holds), source) {
-            (Some(backup), _) => Ok(backup),
-            (None, Some(source)) => wrong(
-                ErrorKind::NotFound,
-                format!("there is no backup of {source} yet"),
-            ),
-            (None, None) => wrong(ErrorKind::NotFound, "there is no backup yet".into()),
-        };
-    }
-    if name.chars().count() < MIN_PREFIX {
-        return wrong(
-            ErrorKind::InvalidConfig,
-            format!("'{name}' is too short to name a backup: give {MIN_PREFIX} digits or more"),
-        );
-    }
-    let wanted = name.to_ascii_lowercase();
-    let matching: Vec<&Backup> = backups
-        .iter()
-        .filter(|backup| backup.id.starts_with(&wanted) || has_snapshot(backup, &wanted))
-        .collect();
-    match matching.as_slice() {
-        [only] => Ok(only),
-        [] => wrong(ErrorKind::NotFound, format!("there is no backup '{name}'")),
-        several => {
-            let ids: Vec<&str> = several.iter().map(|backup| backup.short_id()).collect();
-            Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!("'{name}' names {} backups", several.len()),
-            )
-            .hint(format!("give more digits: {}", ids.join(", "))))
-        }
-    }
-}
-
-fn has_snapshot(backup: &Backup, prefix: &str) -> bool {
-    backup
-        .sources
-        .iter()
-        .flat_map(|source| &source.copies)
-        .any(|copy| copy.id.to_string().starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use strongroom_repository::copy::{CopyReport, copy, dry_run};
 use strongroom_repository::{Error, ErrorKind, Id, Progress, Result, Snapshot};
 
-use super::backups::{Backup, find, group};
+use super::backups::{Backup, group};
+use super::latest::{Wanted, find};
 use super::names::refuse_unknown;
 use super::open::open_all;
+use super::same_place::ensure_apart;
 use super::survey::not_found_at;
 use crate::engine::Engine;
 
@@ -50,7 +52,8 @@ pub fn copy_backups(
     let [from, to] = repositories.as_slice() else {
         return Err(Error::new(ErrorKind::Failed, "two destinations are needed"));
     };
-    let select = |snapshots: &[(Id, Snapshot)]| choose(snapshots, request, engine);
+    ensure_apart(from, to, progress)?;
+    let select = |snapshots: &[(Id, Snapshot)]| choose(snapshots, request, engine, progress);
     match request.is_dry_run {
         true => dry_run(from, to, &select, progress),
         false => copy(from, to, &select, progress),
@@ -58,7 +61,12 @@ pub fn copy_backups(
 }
 
 /// The snapshots of the backups that are asked for.
-fn choose(snapshots: &[(Id, Snapshot)], request: &Request, engine: &Engine) -> Result<HashSet<Id>> {
+fn choose(
+    snapshots: &[(Id, Snapshot)],
+    request: &Request,
+    engine: &Engine,
+    progress: &Progress,
+) -> Result<HashSet<Id>> {
     let backups = group(vec![(request.from.clone(), snapshots.to_vec())]);
     let of_job = |backup: &&Backup| request.job.is_none() || backup.job == request.job;
     refuse_unknown(request.job.as_deref(), None, engine, &backups)?;
@@ -68,7 +76,8 @@ fn choose(snapshots: &[(Id, Snapshot)], request: &Request, engine: &Engine) -> R
             .backups
             .iter()
             .map(|name| {
-                find(&backups, name, None).map_err(|error| not_found_at(Some(&request.from), error))
+                find(&backups, name, Wanted::Any, progress)
+                    .map_err(|error| not_found_at(Some(&request.from), error))
             })
             .collect::<Result<_>>()?,
     };

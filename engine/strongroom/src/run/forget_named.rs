@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use strongroom_repository::forget::forget;
 use strongroom_repository::snapshot::Snapshots;
-use strongroom_repository::{Error, ErrorKind, Id, Lock, Progress, Repository, Result, Snapshot};
+use strongroom_repository::{
+    Error, ErrorKind, Id, Lock, Progress, Repository, Result, Snapshot, Time,
+};
 
-use super::backups::{Backup, find, group, source_name};
+use super::backups::{Backup, group, source_name};
 use super::id::LATEST;
+use super::latest::{Wanted, find};
 use super::open::{Opened, each, open_all};
 use crate::engine::Engine;
 
@@ -84,7 +87,7 @@ pub fn run(
     // Where no destination could be read, no name is to blame.
     if places.iter().any(Result::is_ok) {
         for name in &request.backups {
-            let backup = find(&backups, name, None)
+            let backup = find(&backups, name, Wanted::Any, progress)
                 .map_err(|error| not_understood(error, unread(&places).next()))?;
             if let (LATEST, Some(problem)) = (name.as_str(), unread(&places).next()) {
                 return Err(latest_is_unknown(problem));
@@ -223,7 +226,11 @@ fn is_newest_complete(snapshot: &Snapshot, all: &[(Id, Snapshot)]) -> bool {
         (job.map(str::to_owned), host, source_name(snapshot))
     };
     let of = series(snapshot);
-    let is_newer =
-        |other: &Snapshot| other.time > snapshot.time && other.is_complete() && series(other) == of;
+    // One whose time has not come was made by a clock that was wrong: it stands for no other, and may go where there is another.
+    let now = Time::now();
+    let rank = |snapshot: &Snapshot| (!snapshot.time.is_to_come(now), snapshot.time);
+    let is_newer = |other: &Snapshot| {
+        rank(other) > rank(snapshot) && other.is_complete() && series(other) == of
+    };
     snapshot.is_complete() && !all.iter().any(|(_, other)| is_newer(other))
 }

@@ -6,6 +6,7 @@ use strongroom_repository::{
     Id, InitOptions, Polynomial, Progress, RecoveryKey, Repository, Result,
 };
 
+use super::same_place::ensure_apart;
 use crate::engine::{Engine, PreparedDestination};
 
 /// What became of one destination.
@@ -33,18 +34,24 @@ pub fn init(
 ) -> Result<Vec<Initialised>> {
     let wanted = engine.destinations(destinations, progress)?;
     let mut polynomial = existing_polynomial(engine, &wanted, progress)?;
+    let mut before: Vec<Arc<Repository>> = Vec::new();
     Ok(wanted
         .iter()
         .map(|prepared| {
             let result = progress
                 .check_cancelled()
                 .and_then(|()| init_one(prepared, polynomial, progress));
-            let result = result.map(|(repository, recovery_key)| {
+            let result = result.and_then(|(repository, recovery_key)| {
+                let repository = Arc::new(repository);
+                for known in &before {
+                    ensure_apart(known, &repository, progress)?;
+                }
                 polynomial.get_or_insert(repository.polynomial());
-                Made {
+                before.push(Arc::clone(&repository));
+                Ok(Made {
                     repository: repository.id(),
                     recovery_key,
-                }
+                })
             });
             Initialised {
                 destination: prepared.name.clone(),

@@ -1,5 +1,6 @@
 //! Opening repositories, several at a time, and reading from them under a lock.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Builder;
 
@@ -9,28 +10,31 @@ use strongroom_repository::index::Index;
 use strongroom_repository::{Error, ErrorKind, Lock, Progress, Repository, Result};
 
 use super::backups::Copy;
+use super::same_place::refuse_twice;
 use crate::engine::{Engine, PreparedDestination};
 
 /// A repository, or why it could not be opened.
 pub struct Opened {
     /// The destination's name.
     pub name: String,
+    /// The folders of this machine that it lies in.
+    pub folders: Vec<PathBuf>,
     /// Its repository.
     pub repository: Result<Arc<Repository>>,
 }
 
-/// Opens the repositories of all `destinations` at once: each takes a while to make sure of its password.
+/// Opens the repositories of all `destinations` at once: each takes a while to make sure of its password. A folder that has two names is opened by the
+/// first.
 pub fn open_all(destinations: &[PreparedDestination], progress: &Progress) -> Vec<Opened> {
     progress.step("opening repositories");
     let results = each(destinations, |destination| destination.open().map(Arc::new));
-    destinations
-        .iter()
-        .zip(results)
-        .map(|(destination, repository)| Opened {
-            name: destination.name.clone(),
-            repository,
-        })
-        .collect()
+    let opened = destinations.iter().zip(results);
+    let opened = opened.map(|(destination, repository)| Opened {
+        name: destination.name.clone(),
+        folders: destination.folders.clone(),
+        repository,
+    });
+    refuse_twice(opened.collect())
 }
 
 /// Calls `work` for every item, each on a thread of its own.

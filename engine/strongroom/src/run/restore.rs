@@ -12,7 +12,8 @@ use strongroom_repository::restore::{Outlook, RestoreOptions, look_ahead, restor
 use strongroom_repository::source::{Attributes, Conflict, RestoreRequest, Summary};
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
-use super::backups::{Backup, BackupSource, find};
+use super::backups::{Backup, BackupSource};
+use super::latest::{Wanted, find};
 use super::outside::{check_folder, check_source};
 use super::path::all_meant;
 use super::plugin_option::PluginOption;
@@ -99,9 +100,18 @@ enum Way {
 }
 
 /// Finds the backup and its sources. Nothing is touched.
-pub fn prepare<'a>(survey: &'a Survey, request: &Request) -> Result<Prepared<'a>> {
+pub fn prepare<'a>(
+    survey: &'a Survey,
+    request: &Request,
+    progress: &Progress,
+) -> Result<Prepared<'a>> {
     let from = request.from.as_deref();
-    let backup = find(&survey.backups, &request.backup, request.source.as_deref())
+    let source = request.source.as_deref();
+    let wanted = match request.target {
+        Target::Source(_) => Wanted::Ours(source),
+        Target::Directory(_) => source.into(),
+    };
+    let backup = find(&survey.backups, &request.backup, wanted, progress)
         .map_err(|error| not_found_at(from, error))?;
     let sources = match &request.source {
         Some(name) => vec![

@@ -1,5 +1,8 @@
 //! Backups put together from made-up snapshots.
 
+use strongroom_repository::Progress;
+
+use super::super::latest::{Wanted, find};
 use super::*;
 
 fn snapshot(second: i64, paths: &[&str], tags: &[&str]) -> (Id, Snapshot) {
@@ -167,7 +170,7 @@ fn a_snapshot_of_stock_restic_stands_for_itself() {
 fn a_backup_is_found_by_the_beginning_of_its_id() {
     let backups = nas_and_offsite();
     let check = |name: &str, source: Option<&str>, expected: &str| {
-        let found = match find(&backups, name, source) {
+        let found = match find(&backups, name, source, &Progress::default()) {
             Ok(backup) => backup.id.clone(),
             Err(error) => error.to_string(),
         };
@@ -201,10 +204,71 @@ fn an_ambiguous_id_names_the_candidates() {
             snapshot(2, &["/a"], &["run:abcd222222"]),
         ],
     )]);
-    let error = find(&backups, "abcd", None).expect_err("two");
+    let error = find(&backups, "abcd", Wanted::Any, &Progress::default()).expect_err("two");
     assert_eq!(error.to_string(), "'abcd' names 2 backups");
     assert_eq!(
         error.hint_text(),
         Some("give more digits: abcd1111, abcd2222")
+    );
+}
+
+#[test]
+fn a_source_that_failed_is_named_until_it_is_there() {
+    let tags = |run: &'static str, source: &'static str| {
+        let mut tags = vec!["job:nightly", "run-sources:2", "missing-source:shop"];
+        tags.extend([run, source]);
+        tags
+    };
+    let one = || snapshot(20, &["/media"], &tags("run:abcd000000", "source:media"));
+    let backups = group(vec![("nas".into(), vec![one()])]);
+    let backup = &backups[0];
+    assert_eq!(backup.missing_sources, ["shop"]);
+    assert_eq!(backup.state, State::Incomplete);
+    assert_eq!(backup.places(), "nas (partial)");
+    let shortfall = backup.shortfall(None).expect("it lacks one");
+    assert!(shortfall.contains("it lacks shop"), "{shortfall}");
+    assert_eq!(backup.shortfall(Some("media")), None);
+    let error = backup.source("shop").expect_err("not there");
+    assert!(
+        error
+            .hint_text()
+            .is_some_and(|hint| hint.contains("list --source shop"))
+    );
+}
+
+#[test]
+fn latest_is_the_newest_whose_time_has_come() {
+    let day = 86_400;
+    let now = Time::now().nanoseconds() / 1_000_000_000;
+    let at =
+        |second: i64, run: &'static str| snapshot(second, &["/a"], &[run, "job:j", "source:a"]);
+    let check = |snapshots: &[(i64, &'static str)], expected: &str, warnings: usize| {
+        let said = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let heard = std::sync::Arc::clone(&said);
+        let progress = Progress::with_listener(Box::new(move |_| {
+            heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }));
+        let snapshots = snapshots.iter().map(|(second, run)| at(*second, run));
+        let backups = group(vec![("nas".into(), snapshots.collect())]);
+        let found = find(&backups, "latest", Wanted::Any, &progress).expect("there");
+        assert_eq!(found.id, expected);
+        assert_eq!(said.load(std::sync::atomic::Ordering::Relaxed), warnings);
+    };
+    check(
+        &[(now - day, "run:past000000"), (now + day, "run:future0000")],
+        "past000000",
+        1,
+    );
+    check(&[(now + day, "run:future0000")], "future0000", 1);
+    // The clocks of two machines are never quite the same.
+    check(
+        &[(now - day, "run:past000000"), (now + 60, "run:ahead00000")],
+        "ahead00000",
+        0,
+    );
+    check(
+        &[(-3 * day, "run:old0000000"), (-day, "run:before1970")],
+        "before1970",
+        0,
     );
 }

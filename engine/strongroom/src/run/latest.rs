@@ -1,0 +1,142 @@
+//! Which backup is meant: a name as a person writes it and the backups in, one of them out, with what there is to say about it.
+
+use strongroom_repository::{Error, ErrorKind, Progress, Result, Time};
+
+use super::backups::Backup;
+use super::id::{LATEST, MIN_PREFIX};
+
+/// Which backups `latest` may mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// Any.
+    Any,
+    /// One that holds this source.
+    Source(&'a str),
+    /// One that a job made, which a plugin can take back; of this source, if one is named.
+    Ours(Option<&'a str>),
+}
+
+impl<'a> From<Option<&'a str>> for Wanted<'a> {
+    fn from(source: Option<&'a str>) -> Self {
+        source.map_or(Self::Any, Self::Source)
+    }
+}
+
+impl Wanted<'_> {
+    fn includes(self, backup: &Backup) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Source(source) => backup.holds(source),
+            Self::Ours(source) => {
+                backup.job.is_some() && source.is_none_or(|source| backup.holds(source))
+            }
+        }
+    }
+
+    fn none_yet(self) -> String {
+        match self {
+            Self::Any => "there is no backup yet".into(),
+            Self::Ours(None) => "there is no backup yet that strongroom made".into(),
+            Self::Source(source) | Self::Ours(Some(source)) => {
+                format!("there is no backup of {source} yet")
+            }
+        }
+    }
+}
+
+/// The backup that `name` means: `latest`, or the first digits of its id or of one of its snapshots. What there is to say goes to `progress`.
+pub fn find<'a, 'w>(
+    backups: &'a [Backup],
+    name: &str,
+    wanted: impl Into<Wanted<'w>>,
+    progress: &Progress,
+) -> Result<&'a Backup> {
+    if name != LATEST {
+        return by_digits(backups, name);
+    }
+    let wanted = wanted.into();
+    let (found, passed_over) = latest(backups, wanted, Time::now())?;
+    if !passed_over.is_empty() {
+        let ids: Vec<&str> = passed_over.iter().map(|it| it.short_id()).collect();
+        let carry = match passed_over.as_slice() {
+            [_] => "carries a time that has not come",
+            _ => "carry times that have not come",
+        };
+        progress.warn(format!(
+            "{} {carry}, by a clock that was wrong: the latest backup is taken to be {}; name another by its id",
+            ids.join(", "),
+            found.short_id()
+        ));
+    } else if found.created.is_to_come(Time::now()) {
+        progress.warn(format!(
+            "the latest backup {} carries a time that has not come: see whether the clock of this machine is right",
+            found.short_id()
+        ));
+    }
+    if matches!(wanted, Wanted::Ours(_))
+        && let Some(newest) = backups.last()
+        && newest.job.is_none()
+        && newest.created > found.created
+    {
+        progress.warn(format!(
+            "restic made the latest backup {}, and no plugin knows what it holds: the latest that strongroom made is {}",
+            newest.short_id(),
+            found.short_id()
+        ));
+    }
+    Ok(found)
+}
+
+/// The newest that is wanted, of those whose time has come if there are any; and newer ones that were passed over because theirs has not.
+fn latest<'a>(
+    backups: &'a [Backup],
+    wanted: Wanted<'_>,
+    now: Time,
+) -> Result<(&'a Backup, Vec<&'a Backup>)> {
+    let newest_first = backups.iter().rev().filter(|it| wanted.includes(it));
+    let (future, past): (Vec<_>, Vec<_>) =
+        newest_first.partition(|backup| backup.created.is_to_come(now));
+    match (past.first(), future.first()) {
+        (Some(newest), _) => Ok((newest, future)),
+        (None, Some(newest)) => Ok((newest, Vec::new())),
+        (None, None) => wrong(ErrorKind::NotFound, wanted.none_yet()),
+    }
+}
+
+fn by_digits<'a>(backups: &'a [Backup], name: &str) -> Result<&'a Backup> {
+    if name.chars().count() < MIN_PREFIX {
+        return wrong(
+            ErrorKind::InvalidConfig,
+            format!("'{name}' is too short to name a backup: give {MIN_PREFIX} digits or more"),
+        );
+    }
+    let wanted = name.to_ascii_lowercase();
+    let matching: Vec<&Backup> = backups
+        .iter()
+        .filter(|backup| backup.id.starts_with(&wanted) || has_snapshot(backup, &wanted))
+        .collect();
+    match matching.as_slice() {
+        [only] => Ok(only),
+        [] => wrong(ErrorKind::NotFound, format!("there is no backup '{name}'")),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|backup| backup.short_id()).collect();
+            Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!("'{name}' names {} backups", several.len()),
+            )
+            .hint(format!("give more digits: {}", ids.join(", "))))
+        }
+    }
+}
+
+fn wrong<T>(kind: ErrorKind, message: String) -> Result<T> {
+    Err(Error::new(kind, message).hint("`strongroom list` shows the backups"))
+}
+
+fn has_snapshot(backup: &Backup, prefix: &str) -> bool {
+    backup
+        .sources
+        .iter()
+        .flat_map(|source| &source.copies)
+        .any(|copy| copy.id.to_string().starts_with(prefix))
+}
