@@ -25,6 +25,8 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A folder of compiled components.
 pub(crate) struct Cache {
     folder: PathBuf,
+    /// Why there is no folder. Nothing is loaded or stored then.
+    problem: Option<Error>,
 }
 
 /// Names compiled code.
@@ -54,10 +56,20 @@ impl Cache {
             )
         };
         // Only the cache itself is private: the way to other folders of the state may be one for other users' programs.
-        if let Some(above) = folder.parent() {
-            make_folder(above, 0o711).map_err(cannot)?;
+        let above = folder
+            .parent()
+            .map_or(Ok(()), |above| make_folder(above, 0o711));
+        if let Err(error) = above.and_then(|()| make_folder(folder, 0o700)) {
+            let problem = cannot(error);
+            return match problem.kind() {
+                // A backup must not depend on what only saves time.
+                ErrorKind::OutOfSpace => Ok(Self {
+                    folder: folder.to_owned(),
+                    problem: Some(problem),
+                }),
+                _ => Err(problem),
+            };
         }
-        make_folder(folder, 0o700).map_err(cannot)?;
         if !is_private(&folder.metadata().map_err(cannot)?) {
             return Err(Error::new(
                 ErrorKind::Denied,
@@ -73,11 +85,20 @@ impl Cache {
         }
         Ok(Self {
             folder: folder.to_owned(),
+            problem: None,
         })
+    }
+
+    /// Why nothing is kept, where that is so.
+    pub(crate) fn problem(&self) -> Option<&Error> {
+        self.problem.as_ref()
     }
 
     /// The code, or `None` where there is none that can be trusted.
     pub(crate) fn load(&self, key: &Key) -> Option<Vec<u8>> {
+        if self.problem.is_some() {
+            return None;
+        }
         let file = fs::OpenOptions::new()
             .read(true)
             .open(self.path(key))
@@ -98,6 +119,9 @@ impl Cache {
 
     /// Keeps the code, or does not: a full disk must not stop a backup. A reader sees all of it or nothing.
     pub(crate) fn store(&self, key: &Key, code: &[u8]) {
+        if self.problem.is_some() {
+            return;
+        }
         self.remove_old();
         // Other threads and processes may be storing the same code.
         let unique = RandomState::new().build_hasher().finish();

@@ -38,14 +38,13 @@ pub(crate) struct Inner {
 }
 
 impl Host {
-    /// Fails where the cache folder cannot be used.
+    /// Fails where the cache folder cannot be trusted. Where there is no room for it, there is none.
     pub fn new(options: HostOptions) -> Result<Self> {
         let cache = Cache::open(&options.cache)?;
         let engine = engine().map_err(|error| internal("cannot set up the engine", &error))?;
         let linker =
             Sandbox::linker(&engine).map_err(|error| internal("cannot set up imports", &error))?;
-        let ticker = Ticker::start(engine.clone())
-            .map_err(|error| Error::io("cannot start a thread", error))?;
+        let ticker = Ticker::start(engine.clone()).map_err(Error::no_thread)?;
         Ok(Self(Arc::new(Inner {
             engine,
             linker,
@@ -66,6 +65,11 @@ impl Host {
         refuse_what_is_no_component(component).map_err(on)?;
         let component = self.0.compile(&sha256, component).map_err(on)?;
         Plugin::describe(self.clone(), name, sha256, &component)
+    }
+
+    /// Why nothing that is compiled is kept, where that is so.
+    pub fn without_cache(&self) -> Option<&Error> {
+        self.0.cache.problem()
     }
 
     /// How many components were compiled rather than taken from the cache.

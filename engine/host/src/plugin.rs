@@ -240,7 +240,7 @@ pub(crate) fn on_own_thread<R: Send>(body: impl FnOnce() -> Result<R> + Send) ->
         let thread = std::thread::Builder::new()
             .name("plugin".into())
             .spawn_scoped(scope, body)
-            .map_err(|error| Error::io("cannot start a thread", error))?;
+            .map_err(Error::no_thread)?;
         match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),

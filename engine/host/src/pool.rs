@@ -185,7 +185,7 @@ impl Pool {
                     job(&mut slot);
                 }
             })
-            .map_err(|error| Error::io("cannot start a thread", error).on(self.subject()))?;
+            .map_err(|error| Error::no_thread(error).on(self.subject()))?;
         Ok(Worker(sender))
     }
 

@@ -83,6 +83,13 @@ impl Error {
         Self::new(kind, format!("{message}: {}", io_reason(&error))).caused_by(error)
     }
 
+    /// The system has no thread for us.
+    pub fn no_thread(error: std::io::Error) -> Self {
+        Self::io("cannot start a thread", error).hint(
+            "this user or container may have no more processes and threads: raise the limit (`ulimit -u`, TasksMax of a systemd unit, pids of a container)",
+        )
+    }
+
     /// Names what the error is about: a repository, an object, a plugin, a path. The outermost subject comes first.
     #[must_use]
     pub fn on(mut self, subject: impl fmt::Display) -> Self {

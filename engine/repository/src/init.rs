@@ -1,7 +1,6 @@
 //! Making a repository: an empty destination and a password go in, and a repository comes out, or nothing that counts as one.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
@@ -38,6 +37,14 @@ impl Repository {
     ///
     /// Fails with [`ErrorKind::AlreadyExists`] where there is one.
     pub fn init(destination: Arc<dyn Destination>, options: InitOptions<'_>) -> Result<Self> {
+        Self::make(destination, options).map_err(|error| match error.kind() {
+            // The destination's own hint is to remove backups, of which there are none.
+            ErrorKind::OutOfSpace => error.hint("make room there, or choose another place"),
+            _ => error,
+        })
+    }
+
+    fn make(destination: Arc<dyn Destination>, options: InitOptions<'_>) -> Result<Self> {
         let name = destination.name().to_owned();
         let name = name.as_str();
         let already = || {
@@ -77,7 +84,6 @@ impl Repository {
             config,
             key,
             key_id,
-            gave_up_readme: AtomicBool::new(false),
         };
         // Two that start at once may have taken each other's keys for leftovers.
         object::load(repository.destination(), FileType::Key, &key_id).map_err(|error| {

@@ -130,7 +130,7 @@ impl Lock {
         let refresher = std::thread::Builder::new()
             .name("lock".into())
             .spawn(move || shared.keep_fresh())
-            .map_err(|error| Error::io("cannot start the thread that refreshes a lock", error))?;
+            .map_err(Error::no_thread)?;
         lock.refresher = Some(refresher);
         Ok(lock)
     }

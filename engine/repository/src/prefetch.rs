@@ -94,9 +94,7 @@ impl<I: Iterator<Item = Result<Id>>> Prefetch<I> {
         let threads: Vec<_> = threads.into_iter().flatten().collect();
         // With fewer it takes longer; without any nobody would answer.
         let failed = failed.into_iter().find_map(std::io::Result::err);
-        let failed = failed
-            .filter(|_| threads.is_empty())
-            .map(|error| Error::io("cannot start a thread that reads", error));
+        let failed = failed.filter(|_| threads.is_empty()).map(Error::no_thread);
         Self {
             ids,
             reader,

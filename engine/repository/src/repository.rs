@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -28,8 +27,6 @@ pub struct Repository {
     pub(crate) key: MasterKey,
     /// The file that the key was in.
     pub(crate) key_id: Id,
-    /// Whether the text for people was removed, for want of room, and is to be put back.
-    pub(crate) gave_up_readme: AtomicBool,
 }
 
 /// Where the configuration lies.
@@ -73,7 +70,6 @@ impl Repository {
             destination,
             key,
             key_id,
-            gave_up_readme: AtomicBool::new(false),
         })
     }
 

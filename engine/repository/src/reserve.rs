@@ -4,7 +4,7 @@
 //! neither, and nothing would ever help it. So backups keep an object there that says nothing, and whoever holds the repository alone deletes
 //! it when there is no room left for what he must write. A backup never touches it: it would use it up, and the disk would be as full as before.
 
-use std::sync::atomic::Ordering::Relaxed;
+use bytes::Bytes;
 
 use crate::crypto::random;
 use crate::destination::{Body, Content, PutOptions};
@@ -33,9 +33,9 @@ impl Repository {
     }
 
     fn try_keep_reserve(&self) -> Result<()> {
-        if self.gave_up_readme.load(Relaxed) {
-            self.put_plain(README_KEY, README.to_vec(), true)?;
-            self.gave_up_readme.store(false, Relaxed);
+        let readme = self.destination().stat(README_KEY)?;
+        if readme.is_some_and(|object| object.size == 0) {
+            self.put_plain(README_KEY, README)?;
         }
         let indexes = self.list(FileType::Index)?;
         let largest = indexes.iter().map(|(_, size)| *size).max().unwrap_or(0);
@@ -55,12 +55,12 @@ impl Repository {
     fn put_reserve(&self, size: u64) -> Result<()> {
         let mut content = vec![0; size as usize];
         random(&mut content);
-        self.put_plain(RESERVE_KEY, content, false)
+        self.put_plain(RESERVE_KEY, content)
     }
 
-    fn put_plain(&self, key: &str, content: Vec<u8>, create_only: bool) -> Result<()> {
+    fn put_plain(&self, key: &str, content: impl Into<Bytes>) -> Result<()> {
         let options = PutOptions {
-            create_only,
+            create_only: false,
             content: Content::Metadata,
         };
         self.destination().put(key, &Body::of(content), options)
@@ -82,7 +82,7 @@ impl Repository {
     }
 
     /// Whether there is more room now. A repository without a reserve, as an older program made it, still has our own text for people,
-    /// which [`keep_reserve`](Self::keep_reserve) puts back.
+    /// which [`keep_reserve`](Self::keep_reserve) puts back: an empty object in its place says so.
     fn give_up_reserve(&self) -> Result<bool> {
         let destination = self.destination();
         if destination.stat(RESERVE_KEY)?.is_some() {
@@ -92,8 +92,9 @@ impl Repository {
         let is_ours = destination.stat(README_KEY)?.is_some()
             && destination.get(README_KEY, 0, None)? == README;
         if is_ours {
-            self.gave_up_readme.store(true, Relaxed);
             destination.delete(README_KEY)?;
+            // Takes no room but a name's; without it the text is missing, and nothing else.
+            let _ = self.put_plain(README_KEY, Bytes::new());
         }
         Ok(is_ours)
     }
@@ -102,7 +103,7 @@ impl Repository {
     pub(crate) fn without_room(&self, error: Error) -> Error {
         match error.kind() {
             ErrorKind::OutOfSpace => error.hint(format!(
-                "nothing can be written at {name}, not even a lock: free a few kilobytes there by other means (remove or move some other file, or make the disk larger); then `strongroom forget --prune` gives back what the backups can spare",
+                "{name} has no room for what it takes to give some back: free a megabyte there by other means (remove or move some other file, or make the disk larger), then run it again",
                 name = self.name()
             )),
             _ => error,

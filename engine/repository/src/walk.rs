@@ -98,7 +98,7 @@ impl Walk {
             let helper = std::thread::Builder::new()
                 .name(format!("walk {number}"))
                 .spawn(move || prefetch.help())
-                .map_err(|error| Error::io("thread cannot be started", error))?;
+                .map_err(Error::no_thread)?;
             walk.helpers.push(helper);
         }
         Ok(walk)

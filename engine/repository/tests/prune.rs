@@ -271,6 +271,13 @@ fn it_may_be_killed_at_any_moment() {
 }
 
 #[test]
+fn without_room_for_copies_it_may_be_killed_at_any_moment_too() {
+    // Lock, the pack of a killed run, an index object, an old one, two packs, and the lock.
+    let changes = check_deaths(Death::KilledWhenFull);
+    assert!(changes > 6, "{changes}");
+}
+
+#[test]
 fn who_loses_the_lock_removes_nothing_more() {
     // Lock, two packs at least, index, and the first of two old index objects.
     let changes = check_deaths(Death::Unlocked);

@@ -182,15 +182,15 @@ fn an_empty_password_is_refused_before_anything_is_written() {
 fn a_repository_of_another_version_is_refused() {
     let (destination, repository) = made();
     let config = serde_json::to_string(repository.config()).expect("is JSON");
-    let old = config.replace(r#""version":2"#, r#""version":1"#);
+    let old = config.replace(r#""version":2"#, r#""version":3"#);
     destination.set_object("config", Some(repository.key().seal(old.as_bytes()).into()));
     let error = Repository::open(destination, PASSWORD).expect_err("is refused");
     assert_eq!(
         told(&error),
         (
             ErrorKind::Unsupported,
-            "repository nas has format version 1; this engine reads version 2".into(),
-            Some("`restic migrate upgrade_repo_v2` upgrades it")
+            "repository nas has format version 3; this engine reads versions 1 and 2".into(),
+            Some("a newer strongroom may read it")
         )
     );
 }

@@ -39,7 +39,12 @@ impl Context {
         let warn = Box::new(move |text: String| screen.warn(&text));
         let secrets = Arc::new(Secrets::new(config.folder().to_path_buf(), warn));
         self.screen.hide(Arc::clone(&secrets));
-        Engine::new(config, secrets)
+        let engine = Engine::new(config, secrets)?;
+        if let Some(problem) = engine.without_cache() {
+            let told = format!("plugins are compiled anew each time: {problem}");
+            self.screen.warn(&told);
+        }
+        Ok(engine)
     }
 }
 
@@ -76,11 +81,19 @@ fn run() -> Exit {
         screen,
     };
     let result = cancel_on_signals(&context.progress, &context.screen)
+        .and_then(|()| start_pool())
         .and_then(|()| dispatch(cli.command, &context));
     match result {
         Ok(exit) => exit,
         Err(error) => fail(&context, &error),
     }
+}
+
+/// The threads that compile plugins and derive keys. Whoever first wants them would start them too, and panic where the system has none.
+fn start_pool() -> Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .build_global()
+        .map_err(|error| Error::no_thread(std::io::Error::other(error)))
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<Exit> {

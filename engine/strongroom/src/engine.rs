@@ -36,6 +36,7 @@ pub struct Engine {
     config: Config,
     secrets: Arc<Secrets>,
     plugins: Plugins,
+    without_cache: Option<Error>,
 }
 
 impl Engine {
@@ -50,10 +51,16 @@ impl Engine {
             None => error.hint("the folder is below engine.state of the configuration"),
         })?;
         Ok(Self {
+            without_cache: host.without_cache().cloned(),
             config,
             secrets,
             plugins: Plugins::new(host),
         })
+    }
+
+    /// Why plugins are compiled anew each time, where that is so.
+    pub fn without_cache(&self) -> Option<&Error> {
+        self.without_cache.as_ref()
     }
 
     /// The configuration.

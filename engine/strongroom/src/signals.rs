@@ -32,12 +32,5 @@ pub fn cancel_on_signals(progress: &Arc<Progress>, screen: &Arc<Screen>) -> Resu
         .name("signals".into())
         .spawn(listen)
         .map(drop)
-        .map_err(no_thread)
-}
-
-/// Mostly a limit of the user or of a container.
-fn no_thread(error: std::io::Error) -> Error {
-    Error::io("cannot start a thread", error).hint(
-        "the system lets this user have no more: raise the limit of processes (`ulimit -u`, TasksMax of a systemd unit, pids of a container)",
-    )
+        .map_err(Error::no_thread)
 }

@@ -5,12 +5,13 @@ mod common;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{ONE_OF_EACH, Place, files, skip, unprivileged};
 use strongroom::bundled::BUNDLED;
-use strongroom_repository::Id;
-use strongroom_repository::testing::Restic;
+use strongroom_repository::testing::DirectoryDestination;
+use strongroom_repository::{Id, Repository};
 
 fn place() -> Place {
     let place = Place::new(ONE_OF_EACH);
@@ -58,21 +59,21 @@ fn a_backup_on_a_read_only_disk_is_restorable() {
 #[test]
 fn a_repository_of_another_version_is_refused() {
     let place = place();
-    let restic = Restic::installed().remove(0);
-    let repository = place.path("nas");
-    restic.run(
-        &repository,
-        "correct horse",
-        &["init", "--repository-version", "1"],
-    );
+    place.ok(&["init"]);
+    let destination = DirectoryDestination::new("nas", place.path("nas"));
+    let repository = Repository::open(Arc::new(destination), "correct horse").expect("opens");
+    let config = serde_json::to_string(repository.config()).expect("JSON");
+    let newer = config.replace(r#""version":2"#, r#""version":3"#);
+    let sealed = repository.key().seal(newer.as_bytes());
+    fs::write(place.path("nas/config"), sealed).expect("written");
     for args in [&["list"][..], &["check"], &["init"]] {
         let ended = place.run(args);
         assert_eq!(
             (ended.exit, ended.stderr.as_str()),
             (
                 1,
-                "error: repository nas has format version 1; this engine reads version 2\n\
-                 hint: `restic migrate upgrade_repo_v2` upgrades it\n"
+                "error: repository nas has format version 3; this engine reads versions 1 and 2\n\
+                 hint: a newer strongroom may read it\n"
             ),
             "{args:?}"
         );
@@ -158,4 +159,32 @@ fn a_second_ctrl_c_does_not_wait() {
     assert_eq!(exit.code(), Some(130));
     assert_eq!(text(), "cancelling… (once more ends it at once)\n");
     assert!(started.elapsed() < Duration::from_secs(25), "it waited");
+}
+
+/// As rustic writes it: nothing but what opens the repository.
+#[test]
+fn a_key_file_that_names_nobody_opens_the_repository() {
+    let place = place();
+    place.ok(&["init"]);
+    place.ok(&["backup"]);
+    for entry in fs::read_dir(place.path("nas/keys")).expect("a folder") {
+        let path = entry.expect("read").path();
+        let content = fs::read(&path).expect("read");
+        let mut key: serde_json::Value = serde_json::from_slice(&content).expect("JSON");
+        let fields = key.as_object_mut().expect("an object");
+        fields.retain(|name, _| !["created", "username", "hostname"].contains(&&**name));
+        let content = serde_json::to_vec(&key).expect("JSON");
+        fs::remove_file(&path).expect("removed");
+        let name = format!("nas/keys/{}", Id::of(&content));
+        fs::write(place.path(&name), content).expect("written");
+    }
+    let listed = place.ok(&["key", "list", "nas"]);
+    let lines: Vec<Vec<&str>> = listed
+        .lines()
+        .map(|line| line.split_whitespace().skip(1).take(3).collect())
+        .collect();
+    assert_eq!(lines[1..], [["-", "-", "-"], ["-", "-", "-"]], "{listed}");
+    assert!(place.json(&["key", "list", "nas"])[0]["created"].is_null());
+    place.ok(&["restore", "latest", "--target", "out"]);
+    assert_eq!(files(&place.path("out/media")), files(&place.path("media")));
 }

@@ -228,3 +228,49 @@ fn a_copied_repository_is_checked_from_a_place_of_its_own() {
     let id = first.rsplit('/').next().and_then(|id| id.get(..8));
     assert!(twin.contains(id.expect("an id")), "{twin}");
 }
+
+/// One that restic made long ago.
+#[test]
+fn a_repository_of_version_1_is_upgraded_by_name() {
+    for restic in Restic::installed() {
+        let config = format!("{ONE_OF_EACH}\n[engine]\nstate = \"$DIR/state\"\n");
+        let place = Place::new(&config);
+        let nas = place.path("nas");
+        restic.run(
+            &nas,
+            "correct horse",
+            &["init", "--repository-version", "1"],
+        );
+        place.write("media/text", "words ".repeat(100_000));
+        place.ok(&["backup"]);
+        restic.run(&nas, "correct horse", &["check", "--read-data"]);
+        let before = fs::read(place.path("nas/config")).expect("read");
+        let ended = place.run(&["repair", "format"]);
+        assert_eq!(ended.exit, 2, "it wants a name: {}", ended.stderr);
+        assert_eq!(
+            place.ok(&["repair", "format", "nas", "--dry-run"]),
+            "nas: would be brought from format version 1 to 2\n"
+        );
+        assert!(fs::read(place.path("nas/config")).expect("read") == before);
+
+        let done = place.json(&["repair", "format", "nas"]);
+        let done = &done["destinations"][0];
+        assert_eq!((&done["from"], &done["to"]), (&1.into(), &2.into()));
+        let kept = Path::new(done["old_config"].as_str().expect("a path"));
+        assert!(kept.starts_with(place.path("state")));
+        assert!(fs::read(kept).expect("read") == before);
+        assert_eq!(
+            place.ok(&["repair", "format", "nas"]),
+            "nas: has format version 2 already\n"
+        );
+        place.write("media/more", "other words ".repeat(100_000));
+        place.ok(&["backup"]);
+        place.ok(&["check", "--read-data"]);
+        restic.run(&nas, "correct horse", &["check", "--read-data"]);
+        place.ok(&["restore", "latest", "--target", "out"]);
+        assert_eq!(
+            common::files(&place.path("out/media")),
+            common::files(&place.path("media"))
+        );
+    }
+}

@@ -147,7 +147,7 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
     std::thread::Builder::new()
         .name(name.into())
         .spawn(body)
-        .map_err(|error| Error::io(format!("cannot start the {name} thread"), error))
+        .map_err(Error::no_thread)
 }
 
 fn no_workers() -> Error {

@@ -59,7 +59,7 @@ pub(crate) fn archive_tree(
         }
         drop(waiting);
         if let Some(error) = failed {
-            return Err(Error::io("cannot start a thread that reads", error));
+            return Err(Error::no_thread(error));
         }
         // One that has a parent is about as much as that. Without a thread for it nobody knows how much is to come, and that is all.
         if parent.is_none() && shared.progress.is_watched() {

@@ -25,6 +25,8 @@ struct Dying {
 pub enum Death {
     Killed,
     Unlocked,
+    /// Killed where there is no room for a pack.
+    KilledWhenFull,
 }
 
 impl Dying {
@@ -35,7 +37,9 @@ impl Dying {
                 left.checked_sub(1)
             });
         match (left, self.how) {
-            (Err(_), Death::Killed) => Err(Error::new(ErrorKind::Failed, "killed")),
+            (Err(_), Death::Killed | Death::KilledWhenFull) => {
+                Err(Error::new(ErrorKind::Failed, "killed"))
+            }
             (Ok(1), Death::Unlocked) => {
                 let locks = self.inner.list("locks/")?;
                 locks
@@ -55,6 +59,9 @@ impl Destination for Dying {
         self.inner.parallelism()
     }
     fn put(&self, key: &str, body: &Body, options: PutOptions) -> Result<()> {
+        if self.how == Death::KilledWhenFull && key.starts_with("data/") {
+            return Err(Error::new(ErrorKind::OutOfSpace, "no space left"));
+        }
         self.change()?;
         self.inner.put(key, body, options)
     }

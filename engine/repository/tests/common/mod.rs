@@ -111,9 +111,19 @@ impl Fixture {
 
     /// A repository that `restic` made.
     pub fn made_by(restic: &Restic) -> Self {
+        Self::made_with(restic, &[])
+    }
+
+    /// One of the first format version, as restic made them until 0.13.
+    pub fn of_version_1(restic: &Restic) -> Self {
+        Self::made_with(restic, &["--repository-version", "1"])
+    }
+
+    fn made_with(restic: &Restic, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("data")).expect("a folder");
-        restic.run(&folder.path().join("repository"), PASSWORD, &["init"]);
+        let init = [&["init"], options].concat();
+        restic.run(&folder.path().join("repository"), PASSWORD, &init);
         let destination = Self::destination(folder.path());
         let repository = Repository::open(destination, PASSWORD).expect("opens");
         Self {
