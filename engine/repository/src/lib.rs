@@ -17,6 +17,7 @@ pub mod contents;
 pub mod copy;
 pub mod crypto;
 mod decode;
+mod descriptors;
 pub mod destination;
 pub mod diff;
 mod encode;

@@ -21,7 +21,7 @@ use crate::beneath::open_beneath;
 use crate::exclude::Exclude;
 use crate::metadata::Metadata;
 use crate::source::Tree;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, descriptors};
 
 pub use directory::Directory;
 pub use listing::{DirectoryListing, DirectoryState, Found, Problem};
@@ -45,9 +45,11 @@ struct Ground {
     exclude: Exclude,
     /// Directories that are kept open so that those in them are found quickly, the latest last.
     open: Mutex<VecDeque<Arc<OwnedFd>>>,
+    /// How many of them.
+    most_open: usize,
 }
 
-/// How many of them.
+/// More directories are not kept open.
 const MOST_OPEN: usize = 64;
 
 impl Ground {
@@ -60,7 +62,7 @@ impl Ground {
     fn keep_open(&self, directory: &Directory, opened: Arc<OwnedFd>) {
         directory.set_opened(&opened);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = if open.len() < MOST_OPEN {
+        let oldest = if open.len() < self.most_open {
             None
         } else {
             open.pop_front()
@@ -85,6 +87,7 @@ impl Walk {
             one_file_system: tree.one_file_system,
             exclude,
             open: Mutex::default(),
+            most_open: descriptors::share(MOST_OPEN, 8),
         };
         let prefetch = Arc::new(Prefetch::new(ground, helpers > 0));
         let mut walk = Self {

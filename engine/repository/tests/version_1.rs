@@ -8,9 +8,11 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use common::{Fixture, everything_to, noise};
+use strongroom_repository::buffer::Buffer;
 use strongroom_repository::check::{CheckOptions, check};
 use strongroom_repository::copy::copy;
-use strongroom_repository::index::{Index, IndexFile};
+use strongroom_repository::index::{Index, IndexFile, IndexPack};
+use strongroom_repository::pack::PackBuilder;
 use strongroom_repository::prune::{MaxUnused, PruneOptions, prune};
 use strongroom_repository::repair::{IndexRepairOptions, repair_index, repair_snapshots};
 use strongroom_repository::restore::restore_tree;
@@ -274,9 +276,64 @@ fn what_is_damaged_or_in_use_or_cannot_be_kept_is_not_upgraded() {
     run(&keep).expect("upgraded");
 }
 
-/// As the first versions of restic wrote them: a flat index, one that supersedes others, trees and data in one pack.
+/// All blobs in one pack, trees among data, as restic packed them until 0.8.
+fn mix(fixture: &Fixture) {
+    let repository = fixture.reopen();
+    let index = Index::load(&repository, &Progress::default()).expect("loaded");
+    let path = |id: &Id| fixture.path("repository").join(FileType::Pack.key(id));
+    let mut mixed = PackBuilder::new(Buffer::default());
+    let mut blobs: Vec<_> = index.iter().collect();
+    blobs.sort_by_key(|location| location.blob.id);
+    for location in blobs {
+        let pack = fs::read(path(&location.pack)).expect("read");
+        let (start, end) = (location.blob.offset as usize, location.blob.end() as usize);
+        mixed
+            .add_sealed(&location.blob, &pack[start..end])
+            .expect("added");
+    }
+    let mixed = mixed.finish(repository.key()).expect("finished");
+    let at = path(&mixed.id);
+    fs::create_dir_all(at.parent().expect("a folder")).expect("a folder");
+    fs::write(at, &mixed.bytes[..]).expect("written");
+    let file = IndexFile {
+        supersedes: Vec::new(),
+        packs: vec![IndexPack::new(mixed.id, &mixed.blobs)],
+    };
+    repository
+        .save_json(FileType::Index, &file)
+        .expect("written");
+    for id in index.files() {
+        repository.delete(FileType::Index, id).expect("removed");
+    }
+    for pack in index.packs() {
+        repository
+            .delete(FileType::Pack, &pack.id)
+            .expect("removed");
+    }
+}
+
 #[test]
-fn indexes_and_packs_of_the_first_restic_are_read() {
+fn a_pack_of_trees_and_data_is_read_and_taken_apart() {
+    for restic in Restic::installed() {
+        let fixture = Fixture::of_version_1(&restic);
+        fill(&fixture);
+        fixture.backup();
+        mix(&fixture);
+        assert_sound(&fixture, &restic);
+        let packs = || fixture.reopen().list(FileType::Pack).expect("listed").len();
+        assert_eq!(packs(), 1);
+        fixture.backup();
+        assert_sound(&fixture, &restic);
+        prune(&fixture.reopen(), &EVERYTHING, &Progress::default()).expect("pruned");
+        assert!(packs() > 1);
+        assert_uncompressed(&fixture);
+        assert_sound(&fixture, &restic);
+    }
+}
+
+/// As the first versions of restic wrote them: a flat index, and one that supersedes others.
+#[test]
+fn indexes_of_the_first_restic_are_read() {
     let restic = Restic::installed().remove(0);
     let fixture = Fixture::of_version_1(&restic);
     fill(&fixture);

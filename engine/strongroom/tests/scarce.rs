@@ -60,7 +60,8 @@ fn a_disk_without_a_free_byte_is_emptied_by_forget_and_prune() {
         oldest=$(sr list --json | grep -o '\"id\": *\"[^\"]*\"' | head -n 1 | cut -d '\"' -f 4)
         sr forget --backup \"$oldest\" --prune || exit 93
         sr check --read-data || exit 94
-        cp noise1 media/noise
+        rm media/noise
+        echo b > media/b.txt
         sr backup || exit 95
         ls small/nas
         cp -r small/nas copy"
@@ -120,11 +121,11 @@ fn a_state_folder_without_room_stops_no_backup() {
 /// The program under limits that the shell sets.
 fn limited(place: &Place, limit: &str, arguments: &str) -> Output {
     let script = format!("ulimit {limit} && exec \"$1\" {arguments}");
-    Command::new("sh")
-        .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_strongroom")])
+    Command::new("bash")
+        .args(["-c", &script, "bash", env!("CARGO_BIN_EXE_strongroom")])
         .current_dir(place.path(""))
         .output()
-        .expect("sh is there")
+        .expect("bash is there")
 }
 
 #[test]
@@ -177,7 +178,7 @@ fn no_threads_are_one_error_and_no_panic() {
                 "--clear-groups",
                 "--bounding-set=-all",
             ])
-            .args(["--inh-caps=-all", "sh", "-c", &script, "sh"])
+            .args(["--inh-caps=-all", "bash", "-c", &script, "bash"])
             .arg(env!("CARGO_BIN_EXE_strongroom"))
             .args(arguments)
             .current_dir(place.path(""))

@@ -20,9 +20,9 @@ use crate::metadata::{Metadata, NodeReader};
 use crate::source;
 use crate::tree::{Node, NodeType, Tree};
 use crate::walk::{self, DirectoryState, Found, Walk};
-use crate::{Error, Result};
+use crate::{Error, Result, descriptors};
 
-/// Files that wait for a reader. Each may keep its directory open, and a process may have 1024 files open.
+/// Files that wait for a reader, where as many directories may be open: each may keep its own.
 const WAITING_FILES: usize = 256;
 /// Threads that list directories ahead of the one that goes through them.
 const WALK_HELPERS: usize = 1;
@@ -40,7 +40,7 @@ pub(crate) fn archive_tree(
     own.map_or(Ok(()), |own| own.refuse_root(&tree.root))?;
     let walk = Walk::start(tree, WALK_HELPERS)?;
     let is_over = AtomicBool::new(false);
-    let (tasks, waiting) = bounded(WAITING_FILES);
+    let (tasks, waiting) = bounded(descriptors::share(WAITING_FILES, 4));
     let readers = Readers {
         shared: Arc::clone(shared),
         stats: Arc::clone(stats),
