@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use crate::beneath::open_beneath;
 use crate::metadata::{Metadata, path_of_file};
 use crate::tree::{NodeType, check_name};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, descriptors};
 
 /// Directories that are kept open for the next file in them.
 const MOST_OPEN: usize = 64;
@@ -37,6 +37,7 @@ pub struct TargetRoot {
     root: Arc<OwnedFd>,
     /// The latest last.
     open: Mutex<VecDeque<(Vec<u8>, Arc<OwnedFd>)>>,
+    most_open: usize,
 }
 
 impl TargetRoot {
@@ -59,6 +60,7 @@ impl TargetRoot {
             path: path.to_owned(),
             root,
             open: Mutex::default(),
+            most_open: descriptors::share(MOST_OPEN, 8),
         }
     }
 
@@ -102,7 +104,7 @@ impl TargetRoot {
         }
         let directory = Arc::new(self.open_at(path, OFlags::PATH | OFlags::DIRECTORY)?);
         let mut cache = self.cache();
-        if cache.len() >= MOST_OPEN {
+        if cache.len() >= self.most_open {
             cache.pop_front();
         }
         cache.push_back((path.to_vec(), Arc::clone(&directory)));

@@ -185,7 +185,7 @@ fn no_threads_are_one_error_and_no_panic() {
             .output();
         place.ended(output.expect("setpriv is there: install the Debian package util-linux"))
     };
-    let free = "-u unlimited";
+    let free = "-S -c 0";
     for arguments in [&["init"][..], &["backup"]] {
         let ended = run(free, arguments);
         assert_eq!(ended.exit, 0, "{}", ended.stderr);

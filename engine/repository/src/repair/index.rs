@@ -39,8 +39,8 @@ pub struct IndexRepair {
     /// Packs that could not. They stay where they are, and in the index where a good index object describes a pack of their size. Of a pack
     /// that was cut short the index forgets all, so that the next backup stores again what was in it.
     pub unreadable_packs: Vec<Finding>,
-    /// Packs that could not either, that no index object describes, and that none described that is damaged: a run was killed where a store
-    /// shows halves. Nothing is lost with them, and a prune removes them.
+    /// Packs that could not either, while the index is whole and describes every other pack: a run was killed where a store shows halves.
+    /// Nothing is lost with them, and a prune removes them.
     pub leftover_packs: Vec<Finding>,
     /// Packs in the new index.
     pub packs: usize,
@@ -74,6 +74,7 @@ pub fn repair_index(
         described: HashSet::new(),
         mentioned: HashSet::new(),
         has_wrong_size: false,
+        has_index: !files.is_empty(),
         done: IndexRepair::default(),
     };
     let good = repair.survey(&files)?;
@@ -122,6 +123,8 @@ struct Repair<'a> {
     mentioned: HashSet<Id>,
     /// Whether there is one with another size.
     has_wrong_size: bool,
+    /// Whether there is any index object.
+    has_index: bool,
     done: IndexRepair,
 }
 
@@ -192,17 +195,21 @@ impl Repair<'_> {
                     }
                     Err(error) => {
                         let found = finding(format!("pack {}", id.short()), &error);
-                        let done = &mut self.done;
-                        let nobody_knew = done.damaged_indexes.is_empty();
-                        match nobody_knew && !self.mentioned.contains(&id) {
-                            true => done.leftover_packs.push(found),
-                            false => done.unreadable_packs.push(found),
+                        match self.mentioned.contains(&id) {
+                            true => self.done.unreadable_packs.push(found),
+                            false => self.done.leftover_packs.push(found),
                         }
                     }
                 }
             }
         }
         self.done.packs_read = written.len();
+        // Where an index object may have described them that is gone or damaged, something may be lost with them.
+        let whole_index = self.has_index && self.done.damaged_indexes.is_empty();
+        if !(whole_index && written.is_empty()) {
+            let unknown = std::mem::take(&mut self.done.leftover_packs);
+            self.done.unreadable_packs.extend(unknown);
+        }
         Ok(written)
     }
 

@@ -16,9 +16,9 @@ use crate::guard::lock;
 use crate::id::Id;
 use crate::progress::Progress;
 use crate::tree::Node;
-use crate::{Error, Result, parallel};
+use crate::{Error, Result, descriptors, parallel};
 
-/// Files with several pieces that are kept open between them; a process may have 1024 files open.
+/// Files with several pieces that are kept open between them, where as many may be.
 const MAX_OPEN: usize = 256;
 
 /// Makes and finishes the files themselves. What it does not take is no reason to end.
@@ -59,6 +59,7 @@ pub(super) fn restore(
         progress,
         open: AtomicUsize::new(0),
         without_room: AtomicUsize::new(0),
+        most_open: descriptors::share(MAX_OPEN, 4),
     };
     let done = parallel::share(thread_count(reader), &reads, |reads| {
         writer.fetch_all(reads)
@@ -93,6 +94,7 @@ struct ContentWriter<'a> {
     open: AtomicUsize,
     /// Files since the last one that found room.
     without_room: AtomicUsize,
+    most_open: usize,
 }
 
 impl ContentWriter<'_> {
@@ -309,7 +311,7 @@ impl ContentWriter<'_> {
         };
         let file = Arc::new(file);
         let more_to_come = state.remaining > 1;
-        if more_to_come && self.open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN {
+        if more_to_come && self.open.fetch_add(1, Ordering::Relaxed) < self.most_open {
             state.open = Some(Arc::clone(&file));
         } else if more_to_come {
             self.open.fetch_sub(1, Ordering::Relaxed);

@@ -83,6 +83,33 @@ fn a_pack_that_cannot_say_what_it_holds_is_named() {
     assert_eq!(snapshots(&fixture, true).expect("planned").sound, 1);
 }
 
+/// A run was killed where a store shows halves: named at first, as an index object may be gone, and a note from then on.
+#[test]
+fn half_a_pack_beside_a_whole_index_is_a_note() {
+    let fixture = two_backups();
+    let half = noise(5000, 7);
+    let key = FileType::Pack.key(&Id::of(b"the whole of it"));
+    let path = fixture.path("repository").join(key);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, half).expect("written");
+    let done = index(&fixture, false, false).expect("repaired");
+    assert_eq!((done.changed, done.unreadable_packs.len()), (false, 0));
+    assert_eq!(done.leftover_packs.len(), 1);
+    for path in objects(&fixture, "index").keys().skip(1) {
+        fs::remove_file(path).expect("removed");
+    }
+    let done = index(&fixture, false, false).expect("repaired");
+    assert_eq!(
+        (done.unreadable_packs.len(), done.leftover_packs.len()),
+        (1, 0)
+    );
+    let done = index(&fixture, false, false).expect("repaired");
+    assert_eq!(
+        (done.unreadable_packs.len(), done.leftover_packs.len()),
+        (0, 1)
+    );
+}
+
 #[test]
 fn a_pack_that_was_cut_short_leaves_the_index_and_the_next_backup_stores_again_what_was_in_it() {
     for length in [0, 3, 1 << 20] {

@@ -209,7 +209,8 @@ fn a_snapshot_that_makes_no_sense_is_left_alone() {
         let repository = fixture.reopen();
         let listed = repository.snapshots().expect("listed").good;
         let odd = serde_json::json!({
-            "time": listed[1].1.time, "tree": listed[1].1.tree, "paths": ["/media"], "hostname": null,
+            // Go does not mind the case of a name.
+            "TIME": listed[1].1.time, "tree": listed[1].1.tree, "paths": ["/media"],
         });
         let id = repository
             .save_json(FileType::Snapshot, &odd)
