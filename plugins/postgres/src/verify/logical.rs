@@ -81,7 +81,7 @@ pub(super) fn verify(request: &VerifyRequest, feed: &Feed) -> Result<Verificatio
         match server.explain(made) {
             Ok(()) => restored.push(name),
             // What pg_restore says of the dump, as long as the server is there to take it.
-            Err(error) if error.kind() == ErrorKind::Failed && server.is_running() => {
+            Err(error) if is_about_the_dump(&error) && server.is_running() => {
                 check_machine(&error)?;
                 let subject = format!("restore of {name}");
                 verification
@@ -140,6 +140,11 @@ fn make_room(client: &mut Client, tablespaces: &[String], folders: &[String]) ->
         ))?;
     }
     Ok(())
+}
+
+/// Whether a database did not come back for what is in its dump, or for what that needs; else something went wrong on the way.
+fn is_about_the_dump(error: &Error) -> bool {
+    error.kind() == ErrorKind::Failed || lack(error.message()).is_some()
 }
 
 /// Why a dump that did not come back is not to blame for it; none where it is.

@@ -87,21 +87,24 @@ const LACKS: &[(&str, &str, &str)] = &[
 
 /// What would help, where a server or program complains of something that this machine lacks.
 pub(super) fn lack(message: &str) -> Option<&'static str> {
-    let after = |mark: &str| message.split_once(mark).map(|(_, said)| said);
-    // The server's word within a program's, or after the address.
-    let said = match (after("ERROR:  "), after("FATAL:  ")) {
-        (Some(error), Some(fatal)) if fatal.len() > error.len() => fatal,
-        (Some(error), _) => error,
-        (None, Some(fatal)) => fatal,
-        (None, None) => message,
-    };
     // Without what was tried, which is the backup's word.
-    let said = said.split("Command was:").next().unwrap_or(said);
-    let last = said.split_once(": ").map_or(said, |(_, last)| last);
+    let message = message.split("Command was:").next().unwrap_or(message);
+    let marks = ["ERROR:  ", "FATAL:  "].into_iter();
+    let marked = marks.filter_map(|mark| message.split_once(mark).map(|(_, said)| said));
+    let words: Vec<&str> = match marked.max_by_key(|said| said.len()) {
+        // The server's word within a program's.
+        Some(said) => vec![said],
+        // It may come after an address, or after what was made.
+        None => {
+            let ends = message.match_indices(": ");
+            let ends = ends.filter_map(|(at, mark)| message.get(at + mark.len()..));
+            std::iter::once(message).chain(ends).collect()
+        }
+    };
     let complains = |of: &str, begin: &str, more: &str| of.starts_with(begin) && of.contains(more);
     let found = LACKS
         .iter()
-        .find(|(begin, more, _)| complains(said, begin, more) || complains(last, begin, more));
+        .find(|(begin, more, _)| words.iter().any(|it| complains(it, begin, more)));
     found.map(|(_, _, helps)| *helps)
 }
 
@@ -166,6 +169,10 @@ mod tests {
         check(
             &restored("ERROR:  collation \"shop.x\" does not exist"),
             None,
+        );
+        check(
+            "pg_restore: CREATE INDEX i ON public.t USING btree (public.f(a));: could not access file \"$libdir/x\": No such file",
+            Some(LIBRARY),
         );
         check(
             &restored(
