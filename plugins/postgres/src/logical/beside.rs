@@ -77,9 +77,12 @@ pub(super) fn tidy(
     steps: &[Step],
     overwrites: bool,
 ) -> Result<BTreeSet<String>> {
-    let mut databases = databases(lobby.client()?)?;
     for step in steps {
         lobby.lock(&step.name)?;
+    }
+    // Not before: while it waits for another restore, that one makes and renames some.
+    let mut databases = databases(lobby.client()?)?;
+    for step in steps {
         let mut found = left(&databases, &step.name);
         for name in unmarked(&databases, &step.name) {
             // It was made, and the restore was ended before it could say so.
