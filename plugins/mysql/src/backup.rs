@@ -10,10 +10,11 @@ use strongroom_plugin::{
 use crate::binlog::{LogFiles, Part, Position, Scope, identify, read_log, review};
 use crate::check::Look;
 use crate::client::connect;
-use crate::config::Config;
+use crate::config::{Config, Kind};
 use crate::dump::dump;
 use crate::floats;
-use crate::name::{USERS_FILE, dump_file, shown};
+use crate::moment::utc;
+use crate::name::{USERS_FILE, dump_file, literal, shown};
 use crate::programs::{self, DumpOrder};
 use crate::rows::{Rows, Still};
 use crate::selection::Selection;
@@ -248,7 +249,7 @@ impl Backup<'_> {
         }
         let order = DumpOrder {
             database: &database.name,
-            with_position: self.look.log.is_ok(),
+            with_position: self.look.log.is_ok() && self.tells_its_position()?,
             with_history: self.look.with_history.contains(&database.name),
             contents: &contents,
             program: self.look.dump_program,
@@ -281,6 +282,31 @@ impl Backup<'_> {
         }
         self.tell(&dump.lacks);
         Ok(Some((dump_file(&database.name), dump)))
+    }
+
+    /// Whether the dump program lives to say where in the log a dump stands. MariaDB's takes the server's answer to a question for granted, and the
+    /// server has none where the file that it logs to holds a change that is longer than its packets may be.
+    fn tells_its_position(&mut self) -> Result<bool> {
+        if self.config.server == Kind::Mysql {
+            return Ok(true);
+        }
+        let end = self.look.log_end_now()?;
+        let (file, offset) = (literal(&end.file), end.offset);
+        let question = format!("SELECT BINLOG_GTID_POS({file}, {offset}) AS gtid");
+        let is_told = match self.look.session.query_row(&question) {
+            Ok(row) => row.is_some_and(|row| row.get("gtid").is_some()),
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            // The program will say what is wrong.
+            Err(_) => true,
+        };
+        if !is_told {
+            log::warn(format!(
+                "the log file {} holds a change that is longer than max_allowed_packet, at which mariadb-dump would crash: the dump is made without its place \
+                 in the log, and the next backup dumps the database again. Raise max_allowed_packet of the server, or have it begin a new file (FLUSH BINARY LOGS)",
+                shown(&end.file)
+            ));
+        }
+        Ok(is_told)
     }
 
     /// Says what a dump lacks.
@@ -408,6 +434,10 @@ impl Backup<'_> {
             && let Some(gtid) = &log.gtid
         {
             attributes.push(("gtid".into(), gtid.clone()));
+        }
+        if let Some((since, reaches)) = series.moments() {
+            attributes.push(("whole since".into(), utc(since)));
+            attributes.push(("reaches".into(), utc(reaches)));
         }
         attributes.extend(series.attributes());
         attributes

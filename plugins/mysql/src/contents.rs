@@ -225,17 +225,22 @@ impl Looking<'_> {
         let Some(text) = text else { return Ok(()) };
         let setting = |column| row.get(column).unwrap_or_default();
         let mut guard = Guard::for_body(self.kind, setting("sql_mode"), setting("character_set"));
+        let is_uncertain = guard.is_uncertain_of(text);
         let read = guard
             .read(text.as_bytes())
             .and_then(|()| guard.finish_body());
-        if let Err(error) = read {
-            let kind = kind.to_ascii_lowercase();
-            contents.refused = Some(format!(
-                "whoever loads the dump would run what is in {kind} {}: {}",
-                shown(name),
-                error.message()
-            ));
-        }
+        let why = match read {
+            Err(error) => error.message().to_owned(),
+            Ok(()) if is_uncertain => {
+                "it has two semicolons, and letters of its character set may hide from a client where a text ends".into()
+            }
+            Ok(()) => return Ok(()),
+        };
+        let kind = kind.to_ascii_lowercase();
+        contents.refused = Some(format!(
+            "whoever loads the dump would run what is in {kind} {}: {why}",
+            shown(name)
+        ));
         Ok(())
     }
 

@@ -100,6 +100,11 @@ impl Guard {
         guard
     }
 
+    /// Whether more cannot be said of a text that is not in the bytes which the client will read: there a letter may hide the end of a statement.
+    pub(crate) fn is_uncertain_of(&self, text: &str) -> bool {
+        self.modes.is_split_by_bytes && text.contains(";;")
+    }
+
     /// The next part of the text. An error is the reason not to hand it on.
     pub(crate) fn read(&mut self, part: &[u8]) -> Result<()> {
         let mut rest = part;

@@ -11,6 +11,7 @@ mod floats;
 mod grants;
 mod guard;
 mod guard_statement;
+mod moment;
 mod name;
 mod programs;
 mod selection;

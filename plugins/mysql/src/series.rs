@@ -147,6 +147,14 @@ impl Series {
         positions.min()
     }
 
+    /// The first and the last second that all of it can be restored to; none where it holds no log.
+    pub(crate) fn moments(&self) -> Option<(u64, u64)> {
+        let log = self.log.as_ref().filter(|log| !log.files.is_empty())?;
+        let stood = self.dumps.iter().map(|(_, dump)| dump.stood);
+        let (since, reaches) = (stood.max()?, log.read.checked_sub(1)?);
+        (since <= reaches).then_some((since, reaches))
+    }
+
     /// Takes out the dumps of databases that were gone at that time, or at the end if there is none, and returns their names.
     pub(crate) fn take_gone(&mut self, until: Option<u64>) -> Vec<String> {
         let is_gone = |dump: &Dump| {

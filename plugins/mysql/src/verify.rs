@@ -178,10 +178,9 @@ impl Proof<'_> {
         }
         failed.extend(loader.views(false)?);
         for (database, error) in failed {
-            let error = self.about_the_backup(error)?;
             restored.retain(|order| order.dump.database != database);
-            let subject = format!("restore of {database}");
-            self.findings.push(Finding::failed(subject, error));
+            let finding = self.judge(format!("restore of {database}"), error)?;
+            self.findings.push(finding);
         }
         let names = restored.iter().map(|order| order.dump.database.clone());
         self.sums.restored = names.collect();
@@ -195,6 +194,14 @@ impl Proof<'_> {
         self.sums.tables += compared.tables;
         self.sums.rows += compared.rows;
         self.findings.extend(compared.findings);
+        // It is not there to be looked at, or not as it was.
+        let missing = dump.lacks.missing.iter();
+        let missing = missing
+            .map(|(what, why)| Finding::skipped(what.clone(), format!("not in the backup: {why}")));
+        let warnings = dump.lacks.warnings.iter();
+        let subject = format!("what the backup warns of in {}", dump.database);
+        let warnings = warnings.map(|warning| Finding::skipped(subject.clone(), warning));
+        self.findings.extend(missing.chain(warnings));
         Ok(())
     }
 
@@ -203,8 +210,8 @@ impl Proof<'_> {
         match log.run(&mut self.session, config, orders, others, self.feed) {
             Ok(()) => self.sums.is_replayed = true,
             Err(error) => {
-                let error = self.about_the_backup(error)?;
-                self.findings.push(Finding::failed("binary log", error));
+                let finding = self.judge("binary log", error)?;
+                self.findings.push(finding);
             }
         }
         Ok(())
@@ -219,6 +226,22 @@ impl Proof<'_> {
         Ok(())
     }
 
+    /// What an error says of the backup: nothing where it is the scratch server that lacks something.
+    fn judge(&self, subject: impl Into<String>, error: Error) -> Result<Finding> {
+        if self.server.is_alive() && lacks_software(error.message()) {
+            return Ok(Finding::skipped(
+                subject.into(),
+                format!(
+                    "the scratch server lacks what the backed-up one has (`programs` names its folder): {error}"
+                ),
+            ));
+        }
+        Ok(Finding::failed(
+            subject.into(),
+            self.about_the_backup(error)?,
+        ))
+    }
+
     /// An error that the backup is to blame for. Any other says nothing of it, and ends the verification.
     fn about_the_backup(&self, error: Error) -> Result<Error> {
         if !self.server.is_alive() {
@@ -227,11 +250,6 @@ impl Proof<'_> {
         if is_full(error.message()) {
             let problem = format!("there is no room for what is restored: {error}");
             return Err(Error::new(ErrorKind::OutOfSpace, problem));
-        }
-        if lacks_software(error.message()) {
-            return Err(Error::new(ErrorKind::Unsupported, error.message()).hint(
-                "give the scratch server what the backed-up one has: `programs` names its folder",
-            ));
         }
         match error.kind() {
             ErrorKind::Failed
@@ -243,11 +261,17 @@ impl Proof<'_> {
     }
 }
 
-/// ER_UNKNOWN_STORAGE_ENGINE and ER_PLUGIN_IS_NOT_LOADED: this server lacks what the backed-up one had.
+/// What a server says that lacks an engine, a plugin, a library, a key, a character set or a type which another one has.
 fn lacks_software(message: &str) -> bool {
-    ["ERROR 1286", "ERROR 1524"]
-        .iter()
-        .any(|code| message.contains(code))
+    // ER_UNKNOWN_STORAGE_ENGINE, ER_PLUGIN_IS_NOT_LOADED, ER_ILLEGAL_HA_CREATE_OPTION, ER_UNKNOWN_OPTION, ER_CANT_OPEN_LIBRARY, ER_CANT_FIND_DL_ENTRY,
+    // ER_FUNCTION_NOT_DEFINED, ER_UNKNOWN_CHARACTER_SET, ER_UNKNOWN_COLLATION, ER_UNKNOWN_DATA_TYPE
+    const CODES: [u16; 10] = [1286, 1524, 1478, 1911, 1126, 1127, 1128, 1115, 1273, 4161];
+    // As a client says it, and as we do.
+    let is_of = |code: &u16| {
+        message.contains(&format!("ERROR {code} (")) || message.contains(&format!("(error {code},"))
+    };
+    // A table that is to be encrypted where there is no key, say.
+    CODES.iter().any(is_of) || message.contains("\"Wrong create options\"")
 }
 
 /// ER_DISK_FULL, ER_RECORD_FILE_FULL, and what the operating system says.
@@ -291,6 +315,27 @@ mod tests {
         assert_eq!(check("10.6.1-MariaDB"), Err(ErrorKind::Unsupported));
         assert_eq!(check("10.11.1-MariaDB"), Ok(()));
         assert_eq!(check("11.4.2-MariaDB"), Ok(()));
+    }
+
+    #[test]
+    fn what_the_scratch_server_lacks_is_no_fault_of_the_backup() {
+        let check = |message, expected| assert_eq!(lacks_software(message), expected, "{message}");
+        check(
+            "mariadb exited with code 1: ERROR 1286 (42000) at line 3: Unknown storage engine 'ROCKSDB'",
+            true,
+        );
+        check(
+            "mariadb exited with code 1: ERROR 1005 (HY000) at line 22: Can't create table `e`.`x` (errno: 140 \"Wrong create options\")",
+            true,
+        );
+        check(
+            "the server says: Plugin 'pam' is not loaded (error 1524, SQLSTATE HY000)",
+            true,
+        );
+        check(
+            "mariadb exited with code 1: ERROR 1064 (42000) at line 1: syntax",
+            false,
+        );
     }
 
     #[test]

@@ -50,6 +50,12 @@ fn a_server_is_believed(family: &Family) {
     place.ok(&["backup"]);
     assert_eq!(backups(&place), 1);
 
+    // To MariaDB it is a login that is denied.
+    let plain = crate::place(&server, ", tls = \"disable\"", None);
+    let ended = plain.run(&["backup"]);
+    assert_eq!(ended.exit, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("set `tls`"), "{}", ended.stderr);
+
     let foreign = verified(&server, &other);
     refused(
         &foreign,

@@ -264,3 +264,28 @@ fn rows_that_were_not_counted_are_not_compared() {
         &["skipped rows of shop: not compared: they were not counted"],
     );
 }
+
+#[test]
+fn a_scratch_server_without_the_key_of_a_table_proves_nothing_and_blames_nobody() {
+    let family = Family::mariadb();
+    let keys = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(keys.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let file = keys.path().join("keys");
+    fs::write(&file, format!("1;{}\n", "0123456789abcdef".repeat(4))).expect("written");
+    let shop = family.start_with(&[
+        "--log-bin=log",
+        "--binlog-format=ROW",
+        "--server-id=1",
+        "--plugin-load-add=file_key_management",
+        &format!("--file-key-management-filename={}", file.display()),
+    ]);
+    shop.sql("CREATE DATABASE sealed; CREATE TABLE sealed.t (id INT PRIMARY KEY) ENGINE=InnoDB ENCRYPTED=YES");
+    shop.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY) ENGINE=InnoDB");
+    let trial = Trial::new(place(&shop, "", None), &family, "");
+    trial.place.ok(&["backup"]);
+    let findings = trial.verify(0);
+    let about = |text: &str| findings.iter().any(|line| line.starts_with(text));
+    assert!(about("skipped restore of sealed: "), "{findings:?}");
+    assert!(about("passed restore: shop"), "{findings:?}");
+    assert!(!about("failed"), "{findings:?}");
+}

@@ -22,6 +22,9 @@ const SWITCH: u8 = 0xfe;
 /// What we say that we take at once. Only the server's statements are bound by it, not the events of its log.
 const MAX_PACKET_BYTES: u32 = 1 << 24;
 
+const HINT_TLS: &str = "check `user` and `password`, and from which hosts the server lets this user in; where the server or the account demands TLS \
+                        (require_secure_transport, REQUIRE SSL), set `tls`: \"verify-full\", or \"require\" to check nothing";
+
 /// utf8mb4_general_ci, which every server knows.
 const COLLATION: u8 = 45;
 
@@ -79,7 +82,17 @@ pub(crate) fn log_in<S: Transport>(stream: S, login: &Login<'_>) -> Result<Sessi
         None,
         MAX_PACKET_BYTES,
     )))?;
-    exchange.finish(&mut packets)?;
+    let offers_tls = greeting
+        .capabilities()
+        .contains(CapabilityFlags::CLIENT_SSL);
+    let finished = exchange.finish(&mut packets);
+    finished.map_err(|error| match error.kind() {
+        // To some servers a login in the clear is a wrong one where TLS is demanded.
+        ErrorKind::Unauthenticated | ErrorKind::Failed if login.tls.is_none() && offers_tls => {
+            error.hint(HINT_TLS)
+        }
+        _ => error,
+    })?;
     let version = greeting.server_version_str().into_owned();
     Ok(Session::new(packets, version))
 }
