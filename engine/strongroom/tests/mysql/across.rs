@@ -153,7 +153,7 @@ fn transactions_in_two_steps_make_a_full_backup() {
     check_is_full(
         "DO 0",
         "XA START 'x'; INSERT INTO a.t VALUES (9, 9); XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x'; INSERT INTO b.t VALUES (1, 1)",
-        "which databases it changes: XA START",
+        "which databases it changes: XA END",
     );
 }
 
