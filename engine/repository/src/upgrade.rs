@@ -22,6 +22,9 @@ pub struct Upgrade {
     pub to: u32,
 }
 
+/// Makes an object durable elsewhere, as it is stored.
+pub type Keep<'a> = &'a dyn Fn(&[u8]) -> Result<()>;
+
 impl Upgrade {
     /// Whether there was anything to do.
     pub fn is_needed(&self) -> bool {
@@ -33,7 +36,7 @@ impl Upgrade {
 /// made it durable elsewhere when it returns. Changes nothing without `keep`.
 pub fn upgrade(
     repository: &Arc<Repository>,
-    keep: Option<&dyn Fn(&[u8]) -> Result<()>>,
+    keep: Option<Keep<'_>>,
     progress: &Progress,
 ) -> Result<Upgrade> {
     let upgrade = Upgrade {
@@ -76,11 +79,7 @@ fn refuse_damage(repository: &Arc<Repository>, progress: &Progress) -> Result<()
     )))
 }
 
-fn replace_config(
-    repository: &Repository,
-    keep: &dyn Fn(&[u8]) -> Result<()>,
-    lock: &Lock,
-) -> Result<()> {
+fn replace_config(repository: &Repository, keep: Keep<'_>, lock: &Lock) -> Result<()> {
     let (name, destination) = (repository.name(), repository.destination());
     let at = |error: Error| error.or_on(format_args!("destination {name}"));
     let old = destination.get(CONFIG_KEY, 0, None).map_err(at)?;

@@ -136,8 +136,8 @@ fn few_files_and_little_memory_are_enough() {
     }
     place.write("media/large", noise(30 << 20, 7));
     place.ok(&["init"]);
-    // The hard limit and the soft one; the soft one alone; 1 GB of addresses.
-    for limit in ["-n 64", "-S -n 32", "-v 1000000"] {
+    // The hard limit and the soft one; the soft one alone; 4 GB of addresses.
+    for limit in ["-n 64", "-S -n 32", "-v 4000000"] {
         for arguments in [
             "backup --full",
             "check --read-data",
