@@ -144,6 +144,7 @@ fn a_tablespace_that_the_other_server_has_no_place_for_is_left_out_or_made_elsew
             "latest",
             "--to",
             "other",
+            "--overwrite",
             "--option",
             "tablespaces.slow=/x",
         ],
