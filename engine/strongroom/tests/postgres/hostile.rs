@@ -229,6 +229,7 @@ fn a_view_that_takes_the_place_of_a_table_is_not_read() {
 #[test]
 fn names_of_others_reach_no_terminal_as_they_are() {
     let server = Server::start();
+    server.sql("postgres", "CREATE DATABASE \"c\u{1b}\u{202e}d\"");
     server.sql(
         "postgres",
         "CREATE DATABASE \"a\u{1b}]0;x\u{7}\n\u{202e}b; DROP\"",
@@ -257,8 +258,9 @@ fn names_of_others_reach_no_terminal_as_they_are() {
     // It comes back under its own name.
     let other = Server::start();
     place.configure(&configuration("", &source("other", "", &other), &server));
-    place.ok(&["restore", "latest", "--to", "other"]);
-    let count = "SELECT count(*) FROM pg_database WHERE datname LIKE 'a%DROP'";
+    let path = "c%1B%E2%80%AEd.dump";
+    place.ok(&["restore", "latest", "--to", "other", "--path", path]);
+    let count = "SELECT count(*) FROM pg_database WHERE datname LIKE 'c%d'";
     assert_eq!(other.sql("postgres", count), "1");
 }
 
