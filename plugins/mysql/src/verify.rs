@@ -255,7 +255,9 @@ impl Proof<'_> {
             ErrorKind::Failed
             | ErrorKind::Corrupted
             | ErrorKind::NotFound
-            | ErrorKind::Unsupported => Ok(error),
+            | ErrorKind::Unsupported
+            // What a restore refuses to hand to a client.
+            | ErrorKind::Denied => Ok(error),
             _ => Err(error),
         }
     }
