@@ -195,13 +195,13 @@ fn a_backup_is_extracted_only_to_what_may_be_written() {
 
     // Whoever runs programs there may put a link in its place before it is written.
     symlink(real.join("out"), real.join("in/new")).expect("link");
-    assert!(extraction.target.create().is_err());
+    assert!(extraction.target.create(false).is_err());
     std::fs::remove_file(real.join("in/new")).expect("removed");
     std::fs::rename(real.join("in"), real.join("away")).expect("moved");
     symlink(real.join("out"), real.join("in")).expect("link");
     extraction
         .target
-        .create()
+        .create(false)
         .expect("the directory that was granted");
     assert!(real.join("away/new").is_dir() && !real.join("out/new").exists());
 }
