@@ -20,6 +20,7 @@ fn a_repository_inside_of_its_source_is_left_out_and_said_so() {
     let engine = "[engine]\nstate = \"$DIR/media/state\"\n";
     let place = Place::new(&format!("{config}\n{other}\n{engine}"));
     place.write("media/a.txt", vec![7; 100_000]);
+    place.write("media/backups/b.txt", "b");
     place.ok(&["init"]);
     for _ in 0..3 {
         let ended = place.run(&["backup"]);
@@ -120,7 +121,7 @@ fn a_repository_that_was_copied_by_hand_is_another_place() {
     let place = one_folder_twice("$DIR/clone");
     place.ok(&["init", "nas"]);
     let copied = Command::new("cp")
-        .args(["-a", "nas", "clone"])
+        .args(["-a", "nas/.", "clone"])
         .current_dir(place.path(""))
         .status();
     assert!(copied.expect("cp runs").success());

@@ -7,9 +7,14 @@ use std::fs;
 use common::{Place, TWO_OF_EACH, files};
 use serde_json::{Value, json};
 
-/// Two volumes and one folder; the second volume is not there.
+/// Two volumes and two folders; nothing is made where a volume is not there.
+fn two_of_each() -> String {
+    TWO_OF_EACH.replace(", writable = true", "")
+}
+
+/// The second volume is not there.
 fn one_is_down() -> Place {
-    let place = Place::new(TWO_OF_EACH);
+    let place = Place::new(&two_of_each());
     place.write("media/a.txt", "a");
     place.ok(&["init"]);
     place
@@ -82,7 +87,8 @@ fn a_source_that_is_down_keeps_no_other_from_being_backed_up() {
 #[test]
 fn the_last_backup_of_a_source_outlives_the_runs_that_lack_it() {
     let place = Place::new(&format!(
-        "{TWO_OF_EACH}\n[jobs.nightly.on_demand_retention]\nlast = 1\n"
+        "{}\n[jobs.nightly.on_demand_retention]\nlast = 1\n",
+        two_of_each()
     ));
     place.write("media/a.txt", "a");
     place.write("notes/b.md", "b");
@@ -218,7 +224,7 @@ fn what_is_wrong_with_the_file_itself_keeps_everything_from_running() {
     let check = |right: &str, wrong: &str| {
         let place = Place::new(&TWO_OF_EACH.replace(right, wrong));
         place.write("media/a.txt", "a");
-        place.ok(&["init", "nas"]);
+        place.ok(&["init"]);
         let ended = place.run(&["backup"]);
         assert_eq!(ended.exit, 2, "{wrong}: {}", ended.stderr);
         assert_eq!(place.json(&["list"]).as_array().map(Vec::len), Some(0));
