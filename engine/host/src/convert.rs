@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn text_from_a_guest_cannot_steer_a_terminal() {
         assert_eq!(tidy(" red \u{1b}[31m\nalert\t\n"), "red  [31m alert");
-        assert_eq!(tidy("\u{202e}gpj.exe\u{2066}"), "\u{fffd}gpj.exe\u{fffd}");
+        assert_eq!(tidy("\u{202e}gpj.exe\u{2066}"), " gpj.exe ");
         assert_eq!(
             tidy(&"é".repeat(MAX_TEXT + 9)).chars().count(),
             MAX_TEXT + 1
