@@ -232,7 +232,7 @@ fn a_repository_in_its_source_is_left_out_by_whatever_name_it_is_called() {
         assert_eq!(names, ["a", "deep", "link"]);
         assert_eq!(
             said,
-            ["deep/repo is left out: it is the repository of destination nas"]
+            ["deep/repo is left out: inside of the source lies the repository of destination nas"]
         );
     }
     let nobody_misses = OwnFolder {

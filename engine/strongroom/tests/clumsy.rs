@@ -26,8 +26,8 @@ fn a_repository_inside_of_its_source_is_left_out_and_said_so() {
         let ended = place.run(&["backup"]);
         assert_eq!(ended.exit, 0, "{}", ended.stderr);
         let said = [
-            "backups/nas is left out: it is the repository of destination nas",
-            "other is left out: it is the repository of destination other",
+            "backups/nas is left out: inside of the source lies the repository of destination nas",
+            "other is left out: inside of the source lies the repository of destination other",
         ];
         for words in said {
             assert!(ended.stderr.contains(words), "{}", ended.stderr);
@@ -63,7 +63,7 @@ fn a_bind_mount_hides_no_repository() {
         return common::skip("bind mounts", "this user may not mount");
     }
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
-    let words = "mounted is left out: it is the repository of destination nas";
+    let words = "mounted is left out: inside of the source lies the repository of destination nas";
     assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }
 

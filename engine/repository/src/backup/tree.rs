@@ -319,7 +319,7 @@ impl Archiver<'_> {
         if let Some(what) = &folder.what {
             let path = here.path_of(found);
             self.left_out
-                .push(format!("{path} is left out: it is {what}"));
+                .push(format!("{path} is left out: inside of the source lies {what}"));
         }
         true
     }
