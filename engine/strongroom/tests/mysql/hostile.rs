@@ -70,7 +70,7 @@ fn a_line_end_in_the_name_of_an_account_has_nothing_run_and_the_account_comes_ba
     // As a person would load them.
     place.ok(&["restore", "latest", "--target", "out"]);
     shop.sql(&format!("DROP USER {account}"));
-    shop.run_file("app", &place.path("out/users.sql"));
+    shop.run_file("app", &place.path("out/shop/users.sql"));
     is_safe(&shop);
 }
 
@@ -142,7 +142,7 @@ fn a_dump_with_lines_that_no_dump_program_writes_is_not_loaded() {
     let shop = Family::mariadb().start();
     shop.sql("CREATE DATABASE app; CREATE TABLE app.t (a INT)");
     let check = |line: &str| {
-        let script = format!("REAL \"$@\"\nprintf '%b' {line:?}");
+        let script = format!("REAL \"$@\"\nprintf '%b' '{line}'");
         let place = with_dump_program(&shop, &script);
         place.ok(&["backup", "--full"]);
         let config = std::fs::read_to_string(place.path("strongroom.toml")).expect("read");
@@ -159,7 +159,7 @@ fn a_dump_with_lines_that_no_dump_program_writes_is_not_loaded() {
         );
         is_safe(&shop);
     };
-    check("-- Table structure for table \\`t\\nCREATE USER evil;#\\`\\n");
+    check("-- Table structure for table `t\\nCREATE USER evil;#`\\n");
     check("CREATE USER evil;\\n");
     check("DELIMITER //\\nCREATE USER evil //\\n");
 }

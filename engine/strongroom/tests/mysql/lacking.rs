@@ -63,7 +63,7 @@ fn a_table_that_the_user_may_not_read_is_named_and_the_backup_is_incomplete() {
     let other = Family::mariadb().start();
     place.ok(&["restore", "latest", "--target", "out"]);
     other.sql("CREATE DATABASE shop");
-    other.run_file("shop", &place.path("out/shop.sql"));
+    other.run_file("shop", &place.path("out/shop/shop.sql"));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_view_that_uses_a_function_is_in_the_backup_of_who_may_not_execute_it() {
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
     place.ok(&["restore", "latest", "--target", "out"]);
     other.sql("CREATE DATABASE shop");
-    other.run_file("shop", &place.path("out/shop.sql"));
+    other.run_file("shop", &place.path("out/shop/shop.sql"));
     assert_eq!(other.sql("SELECT n FROM shop.a"), "2");
 }
 

@@ -9,10 +9,9 @@ use crate::place;
 
 /// What the newest backup notes of the dump of `shop`.
 pub(crate) fn noted_dump(place: &Place) -> Value {
-    let shown = place.ok(&["show", "latest"]);
-    let line = shown.lines().find(|line| line.contains("dump shop.sql"));
-    let json = line.and_then(|line| Some(&line[line.find('{')?..]));
-    serde_json::from_str(json.expect("a dump is noted")).expect("JSON")
+    let shown = place.json(&["show", "latest"]);
+    let noted = &shown["sources"][0]["manifest"]["attributes"]["dump shop.sql"];
+    serde_json::from_str(noted.as_str().expect("a dump is noted")).expect("JSON")
 }
 
 fn noted(place: &Place) -> Value {
