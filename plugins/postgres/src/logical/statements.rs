@@ -147,7 +147,7 @@ mod tests {
     fn a_word_in_quotes_is_no_word_of_the_statement() {
         let check = |text: &str, at| assert_eq!(unquoted_word(text, "ON"), at, "{text}");
         check("GRANT x ON y", Some(8));
-        check("GRANT \"a ON b\" IS ' ON ' ON", Some(24));
+        check("GRANT \"a ON b\" IS ' ON ' ON", Some(25));
         check("GRANT xON ON_ on", None);
         check("ON", Some(0));
     }
