@@ -318,8 +318,9 @@ impl Archiver<'_> {
         };
         if let Some(what) = &folder.what {
             let path = here.path_of(found);
-            self.left_out
-                .push(format!("{path} is left out: inside of the source lies {what}"));
+            self.left_out.push(format!(
+                "{path} is left out: inside of the source lies {what}"
+            ));
         }
         true
     }

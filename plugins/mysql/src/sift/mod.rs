@@ -27,11 +27,12 @@ const LINE_BYTES: u64 = 64 << 20;
 /// Views of all dumps wait in memory. Where they are more than this, they are made at once.
 pub(crate) const VIEWS_BYTES: usize = 16 << 20;
 
-/// What a dump's head sets, and its end puts back.
+/// What a dump's head sets, and its end puts back. A newer MariaDB has one more, of which older servers and MySQL know nothing.
 const HEAD: &str = "SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT, @OLD_CHARACTER_SET_RESULTS=@@CHARACTER_SET_RESULTS, \
     @OLD_COLLATION_CONNECTION=@@COLLATION_CONNECTION, @OLD_TIME_ZONE=@@TIME_ZONE, @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, \
     @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, @OLD_SQL_MODE=@@SQL_MODE, @OLD_SQL_NOTES=@@SQL_NOTES;\n\
-    SET NAMES utf8mb4;\nSET TIME_ZONE='+00:00', UNIQUE_CHECKS=0, FOREIGN_KEY_CHECKS=0, SQL_MODE='NO_AUTO_VALUE_ON_ZERO', SQL_NOTES=0;\n";
+    SET NAMES utf8mb4;\nSET TIME_ZONE='+00:00', UNIQUE_CHECKS=0, FOREIGN_KEY_CHECKS=0, SQL_MODE='NO_AUTO_VALUE_ON_ZERO', SQL_NOTES=0;\n\
+    /*M!100616 SET @OLD_NOTE_VERBOSITY=@@NOTE_VERBOSITY, NOTE_VERBOSITY=0 */;\n";
 
 /// The dump of one database, and where it goes.
 #[derive(Debug, Clone, Copy)]
