@@ -255,7 +255,7 @@ fn nothing_that_others_wrote_reaches_the_terminal_raw() {
     assert_eq!(made.exit, 0, "{}", made.stderr);
     fs::rename(
         place.path("media/a.txt"),
-        place.path(&format!("media/b\u{85}\u{61c}")),
+        place.path("media/b\u{85}\u{61c}"),
     )
     .expect("renamed");
     let listed = place.json(&["list"]);
