@@ -166,8 +166,17 @@ fn what_has_another_type_is_replaced_or_named_with_what_would_be_below_it() {
     assert_eq!(read(&kept.join("other")), "new");
     assert_eq!(read(&kept.join("file/deep/precious")), "precious");
 
+    // Files that the backup knows nothing of are not replaced by any of its own.
     let replaced = fixture.path("replaced");
     in_the_way(&replaced);
+    let report = restore(&fixture, &replaced, Conflict::Overwrite).expect("restored");
+    assert_eq!(named(&report), ["file"]);
+    let message = &report.refused[0].message;
+    assert!(message.contains("move it away"), "{message}");
+    assert_eq!(read(&replaced.join("file/deep/precious")), "precious");
+    assert_eq!(read(&replaced.join("folder/inside")), "new");
+
+    fs::remove_dir_all(replaced.join("file/deep")).expect("removed");
     let report = restore(&fixture, &replaced, Conflict::Overwrite).expect("restored");
     assert_eq!(named(&report), [""; 0]);
     for name in ["folder/inside", "file", "other"] {

@@ -122,6 +122,8 @@ fn advice(error: &Error, node_type: NodeType) -> Option<&'static str> {
         Some("choose a file system for larger files, or raise `ulimit -f`")
     } else if is(&[Errno::NOSPC, Errno::DQUOT]) {
         Some("make room, and restore again with --keep-existing")
+    } else if is(&[Errno::NOTEMPTY, Errno::ISDIR]) {
+        Some("a folder with files of its own is in the way: move it away")
     } else if error.kind() == ErrorKind::AlreadyExists {
         Some("move it away, or say --overwrite")
     } else {

@@ -86,6 +86,7 @@ impl<'a> Restorer<'a> {
                 root,
                 metadata: MetadataWriter::new(),
                 replaces: options.conflict == Conflict::Overwrite,
+                deletes_extra: options.delete_extra,
             },
             window: Window::default(),
             directories: Vec::new(),

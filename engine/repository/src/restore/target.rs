@@ -23,6 +23,8 @@ pub(super) struct Target {
     pub(super) metadata: MetadataWriter,
     /// Whether what is there may be replaced.
     pub(super) replaces: bool,
+    /// Whether what the backup does not hold may go.
+    pub(super) deletes_extra: bool,
 }
 
 impl FileSink for Target {
@@ -122,10 +124,15 @@ impl Target {
         }
     }
 
+    /// What files a folder in the way holds were not asked about: `replaces` is about files that the backup holds too.
     fn put_in_place(&self, beside: &[u8], path: &[u8]) -> Result<()> {
         match self.root.put_in_place(beside, path, self.replaces) {
             Err(error) if self.replaces && self.is_directory(path) => {
-                self.root.remove_all(path).map_err(|reason| {
+                let removed = match self.deletes_extra {
+                    true => self.root.remove_all(path).map(drop),
+                    false => self.root.remove_empty(path),
+                };
+                removed.map_err(|reason| {
                     let problem = format!("{}: {reason}", error.message());
                     Error::new(error.kind(), problem).caused_by(reason)
                 })?;

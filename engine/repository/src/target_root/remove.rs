@@ -43,6 +43,12 @@ impl TargetRoot {
         Ok(removed + 1)
     }
 
+    /// Removes a directory in which nothing is.
+    pub fn remove_empty(&self, path: &[u8]) -> Result<()> {
+        self.forget(path);
+        self.unlink(path, AtFlags::REMOVEDIR)
+    }
+
     fn unlink(&self, path: &[u8], flags: AtFlags) -> Result<()> {
         let (parent, name) = split(path);
         check_name(name)?;
