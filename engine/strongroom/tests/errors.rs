@@ -771,7 +771,7 @@ fn a_configuration_that_is_a_device_or_a_pipe_without_an_end_is_not_read() {
 
 #[test]
 fn a_recovery_key_that_nobody_has_seen_is_told() {
-    let check = |output: &str, words: &str| {
+    let check = |output: &str, exit: i32, words: &str| {
         let place = Place::new(ONE_OF_EACH);
         let init = place
             .command(&["init"])
@@ -786,7 +786,8 @@ fn a_recovery_key_that_nobody_has_seen_is_told() {
         ] {
             assert!(stderr.contains(words), "{output}: {stderr}");
         }
+        assert_eq!(init.status.code(), Some(exit), "{output}: {stderr}");
     };
-    check("/dev/null", "standard output is discarded");
-    check("/dev/full", "no space left on device");
+    check("/dev/null", 0, "standard output is discarded");
+    check("/dev/full", 1, "no space left on device");
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use strongroom_repository::{Error, Result};
+use strongroom_repository::{Error, ErrorKind, Result};
 
 use crate::app::Context;
 use crate::exit::Exit;
@@ -72,15 +72,20 @@ fn show(initialised: &Initialised, context: &Context) -> Result<()> {
                 style.good(&format!("{name}: created")),
                 style.bold(key.as_str()),
             ));
+            // The repository is there, and a key that nobody has seen opens it.
+            let unseen = |kind, why: &str| {
+                Error::new(kind, format!("{name}: repository {id} was created, and nobody has seen its recovery key: {why}"))
+                    .hint(format!("`strongroom key add {name} --recovery` makes and shows another one"))
+            };
             match shown {
-                Ok(()) => context.screen.note(
+                Ok(true) => context.screen.note(
                     "  It opens the repository when the password is lost. It is shown only now: keep it off this machine.",
                 ),
-                // The repository is there, and a key that nobody has seen opens it.
-                Err(error) => context.screen.warning(&Error::new(
-                    error.kind(),
-                    format!("{name}: repository {id} was created, and nobody has seen its recovery key: {error}"),
-                ).hint(format!("`strongroom key add {name} --recovery` makes and shows another one"))),
+                Ok(false) => {
+                    let why = "standard output is discarded";
+                    context.screen.warning(&unseen(ErrorKind::Failed, why));
+                }
+                Err(error) => return Err(unseen(error.kind(), error.message())),
             }
             Ok(())
         }

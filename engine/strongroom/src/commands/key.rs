@@ -138,11 +138,19 @@ fn add_recovery(destination: &str, context: &Context) -> Result<Exit> {
         let shown = context.screen.style().bold(recovery_key.as_str());
         let id = key.id.short();
         let result = format!("added key {id}\n  recovery key  {shown}\n");
-        context.screen.result_for_somebody(&result).map_err(|error| {
+        let unseen = |error: Error| {
             error.hint(format!(
                 "key {id} was added, and nobody has seen it: remove it (`strongroom key remove {destination} {id}`), and try again"
             ))
-        })?;
+        };
+        match context.screen.result_for_somebody(&result) {
+            Ok(true) => {}
+            Ok(false) => {
+                let problem = "standard output is discarded";
+                return Err(unseen(Error::new(ErrorKind::Failed, problem)));
+            }
+            Err(error) => return Err(unseen(error)),
+        }
         context
             .screen
             .note("  It is shown only now: keep it off this machine.");

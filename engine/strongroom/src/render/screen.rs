@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use strongroom_repository::progress::{Level, Listener, Record};
 use strongroom_repository::text::{clean, clean_json, clean_lines};
-use strongroom_repository::{Error, ErrorKind, Result};
+use strongroom_repository::{Error, Result};
 
 use super::style::Style;
 use crate::config::Secrets;
@@ -96,16 +96,9 @@ impl Screen {
         }
     }
 
-    /// Writes a result that is of no use where nobody reads it: a closed or discarded output is an error.
-    pub fn result_for_somebody(&self, text: &str) -> Result<()> {
-        let gone = |what: &str| Err(Error::new(ErrorKind::Failed, what));
-        if is_discarded() {
-            return gone("standard output is discarded");
-        }
-        match self.content(self.fit(text).as_bytes())? {
-            true => Ok(()),
-            false => gone("nobody reads standard output"),
-        }
+    /// As [`result`](Self::result), of what is of no use where nobody reads it. Out comes whether anybody may.
+    pub fn result_for_somebody(&self, text: &str) -> Result<bool> {
+        Ok(self.content(self.fit(text).as_bytes())? && !is_discarded())
     }
 
     /// Writes content of a backup, as it is. Out comes whether anybody still reads.
