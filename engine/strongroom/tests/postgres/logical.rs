@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::{Place, files};
-use crate::server::{PASSWORD, Server, bin, stand_in};
+use crate::server::{PASSWORD, Server, bin, pass_on, stand_in};
 use crate::{assert_same, configuration, filled, place, source, source_with_programs};
 
 #[test]
@@ -216,14 +216,7 @@ fn a_restore_that_fails_leaves_the_database_that_it_was_to_replace() {
     place.ok(&["backup"]);
     server.sql("shop", "UPDATE t SET a = 'new'");
     let folder = place.path("broken");
-    let real = bin("");
-    for program in ["pg_dump", "pg_dumpall"] {
-        stand_in(
-            &folder,
-            program,
-            &format!("exec {}/{program} \"$@\"", real.display()),
-        );
-    }
+    pass_on(&folder, &["pg_dump", "pg_dumpall"]);
     stand_in(
         &folder,
         "pg_restore",

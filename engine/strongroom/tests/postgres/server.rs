@@ -455,3 +455,12 @@ pub(crate) fn stand_in(folder: &Path, name: &str, script: &str) -> PathBuf {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode");
     path
 }
+
+/// Stand-ins that do what the real programs do.
+pub(crate) fn pass_on(folder: &Path, programs: &[&str]) {
+    let real = bin("");
+    for program in programs {
+        let script = format!("exec {}/{program} \"$@\"", real.display());
+        stand_in(folder, program, &script);
+    }
+}

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::common::Place;
-use crate::server::{PASSWORD, Server, bin, stand_in};
+use crate::server::{PASSWORD, Server, bin, pass_on, stand_in};
 use crate::{configuration, place, source_with_programs};
 
 const OVERWRITE: &[&str] = &["restore", "latest", "--to", "db", "--overwrite"];
@@ -78,13 +78,7 @@ fn several_databases_are_replaced_together_or_not_at_all() {
     let (server, place) = two_databases();
     let folder = place.path("broken");
     let real = bin("");
-    for program in ["pg_dump", "pg_dumpall"] {
-        stand_in(
-            &folder,
-            program,
-            &format!("exec {}/{program} \"$@\"", real.display()),
-        );
-    }
+    pass_on(&folder, &["pg_dump", "pg_dumpall"]);
     stand_in(
         &folder,
         "pg_restore",
