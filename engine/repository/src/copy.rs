@@ -197,12 +197,12 @@ impl Prepared {
         for (id, snapshot) in whole {
             progress.check_cancelled()?;
             let copy = to
-                .write_snapshot(&snapshots::copy_of(&id, &snapshot))
+                .write_snapshots(&[snapshots::copy_of(&id, &snapshot)])
                 .map_err(explained)?;
             self.report.copied.push(Copied {
                 id,
                 snapshot,
-                copy: Some(copy),
+                copy: copy.first().copied(),
             });
         }
         Ok(self.report)

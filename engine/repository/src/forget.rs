@@ -25,6 +25,8 @@ pub fn forget(
         progress.check_cancelled()?;
         lock.ensure_held()?;
         for id in some {
+            // This machine may have slept since the last one.
+            lock.ensure_held_lately()?;
             repository.delete(FileType::Snapshot, id)?;
             progress.advance(0, 1);
         }

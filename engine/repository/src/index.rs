@@ -8,8 +8,8 @@ mod places;
 mod scan;
 mod writer;
 
-use std::collections::HashMap;
 use std::collections::hash_map;
+use std::collections::{HashMap, HashSet};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -211,6 +211,22 @@ impl Index {
             blob,
             blobs_end: pack.blobs_end,
         })
+    }
+
+    /// The same without some packs: a blob that lies in another one too is found there.
+    pub(crate) fn without(&self, packs: &HashSet<Id>) -> Result<Self> {
+        let mut left = Self {
+            files: self.files.clone(),
+            ..Self::default()
+        };
+        left.expect(self.len());
+        for location in self.places() {
+            if !packs.contains(&location.pack) {
+                left.add_pack(location.pack, [location.blob])?;
+            }
+        }
+        left.repetitions = self.repetitions;
+        Ok(left)
     }
 
     /// All blobs, in no particular order.

@@ -10,7 +10,8 @@ use crate::destination::{Body, Content, Destination, PutOptions};
 use crate::file::FileType;
 use crate::identity::Identity;
 use crate::keys::{self, RECOVERY_USERNAME};
-use crate::object;
+use crate::machine::ThisMachine;
+use crate::object::{self, Listed};
 use crate::polynomial::Polynomial;
 use crate::recovery_key::RecoveryKey;
 use crate::repository::{CONFIG_KEY, Repository, cannot_be_written};
@@ -84,6 +85,7 @@ impl Repository {
             config,
             key,
             key_id,
+            machine: Arc::new(ThisMachine),
         };
         // Two that start at once may have taken each other's keys for leftovers.
         object::load(repository.destination(), FileType::Key, &key_id).map_err(|error| {
@@ -109,7 +111,7 @@ fn remove_leftovers(destination: &dyn Destination) -> Result<()> {
             .hint("get the file 'config' back from a copy of the repository, or choose an empty place"));
         }
     }
-    for (id, _) in object::list(destination, FileType::Key)?.objects {
+    for Listed { id, .. } in object::list(destination, FileType::Key)?.objects {
         destination
             .delete(&FileType::Key.key(&id))
             .map_err(|error| error.or_on(format_args!("destination {name}")))?;

@@ -109,7 +109,7 @@ fn load_all(destination: &dyn Destination) -> Result<(KeyFiles, Vec<Error>)> {
     let ids: Vec<Id> = object::list(destination, FileType::Key)?
         .objects
         .into_iter()
-        .map(|(id, _)| id)
+        .map(|object| object.id)
         .collect();
     let loaded = parallel::map(destination.parallelism(), &ids, |id| {
         Ok(match load(destination, id) {

@@ -33,9 +33,12 @@ mod id;
 pub mod identity;
 pub mod index;
 pub mod init;
+#[cfg(test)]
+mod interleavings;
 pub mod keys;
 mod links;
 pub mod lock;
+mod machine;
 pub mod metadata;
 pub mod object;
 pub mod pack;

@@ -1,25 +1,50 @@
 //! restic's locks. Readers and writers share the repository; who deletes from it wants to be alone. A lock is an object that is refreshed
 //! while its holder lives, so that both programs respect each other.
+//!
+//! # Why two that exclude each other do not both begin
+//!
+//! Each stores its lock, and looks for others once that has returned. Of two, one has stored last; when its look begins, the other's lock stands.
+//! A listing names what stands all the time that it takes. So it can miss the other lock in three ways only:
+//!
+//! - It was *released*. Then its holder has done with all that it did, and whatever is read from now on (the index, the packs) says so. Nothing
+//!   that the work relies on is read before the look.
+//! - It was *refreshed*: the listing has passed the place of the new object when that comes, and comes to the place of the old one when that is
+//!   gone. Our holders leave the old object beside the new one for longer than a listing may take ([`others`]'s `LISTED_WITHIN`): a
+//!   listing that is shorter either begins after the new one stands or ends before the old one goes. A longer one is not believed. A name that is
+//!   gone when it is read is no release but a reason to list again. restic removes the old object at once, every five minutes; who wants to be
+//!   alone believes two listings in a row only.
+//! - It was *passed over*. A lock counts for nothing when its process has ended, which can be known in the same boot of the same machine and the
+//!   same space of process numbers only, or when it was not refreshed for 30 minutes by the destination's own clock, compared with our own
+//!   lock. But then it is *removed* before anybody goes on, and its holder, if there is one, looks for it before and after each step that
+//!   counts: it takes back what it has just stored, and ends.
+//!
+//! That holds for restic too: it stores, waits and lists. So no wait is needed between storing and looking where a listing names at once what was
+//! stored. Where it does not (our own lock is missing in it), the look waits.
+//!
+//! What no lock can do is to stop a call that is on its way. Who sleeps for half an hour in the middle of one, while another one takes him for
+//! dead, finds out when the call returns: an object that was stored is taken back, index objects that were removed are stored again. Only a pack
+//! that he was removing at that moment is gone, and a snapshot stays that was stored by a process that was killed before it looked.
 
 mod entry;
 mod others;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, sleep};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::file::FileType;
 use crate::id::Id;
+use crate::machine::Ticking;
 use crate::progress::Progress;
 use crate::repository::Repository;
-use crate::time::Time;
+use crate::source::Timestamp;
 use crate::{Error, ErrorKind, Result};
 
-use others::refuse_if_blocked;
+use others::{LISTED_WITHIN, look, refuse_at_once};
 
-pub use entry::{Holder, LockEntry, STALE_AFTER_SECONDS, Situation, blocking};
-pub use others::{Judged, Locks, list, unlock};
+pub use entry::{Holder, LockEntry, STALE_AFTER_SECONDS};
+pub use others::{Judged, unlock};
 
 /// A held lock. Refreshed by a thread of its own, and removed when dropped. From the first one on, SIGHUP does not end this process.
 pub struct Lock {
@@ -30,22 +55,31 @@ pub struct Lock {
 /// When things happen. Tests have shorter ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// Between writing our lock and looking for others once more. Of two that start at once, at least one sees the other.
-    settle: Duration,
+    /// How long a look waits where our own lock is not listed yet.
+    lag: Duration,
     /// How often the refreshing thread looks at the clock. Short, because a machine that slept wakes up with an old lock.
     tick: Duration,
     /// The age at which the lock is written anew.
-    refresh_after_seconds: i64,
-    /// The age at which we stop relying on it, well before others do.
-    expires_after_seconds: i64,
+    refresh_after: Duration,
+    /// How long the old object stays beside the new one.
+    linger: Duration,
+    /// The age at which we stop relying on a lock that cannot be refreshed, well before others do.
+    expires_after: Duration,
+    /// A look at our own lock counts for so long, where only time has passed since.
+    looked_within: Duration,
 }
 
 const TIMING: Timing = Timing {
-    settle: Duration::from_millis(200),
+    lag: Duration::from_millis(200),
     tick: Duration::from_secs(10),
-    refresh_after_seconds: 5 * 60,
-    expires_after_seconds: 20 * 60,
+    refresh_after: Duration::from_mins(5),
+    linger: Duration::from_secs(60),
+    expires_after: Duration::from_mins(20),
+    looked_within: Duration::from_secs(1),
 };
+
+const _: () =
+    assert!(TIMING.linger.as_secs() > LISTED_WITHIN.as_secs() + 2 * TIMING.tick.as_secs());
 
 struct Shared {
     repository: Arc<Repository>,
@@ -57,9 +91,12 @@ struct Shared {
 struct State {
     /// Changes with each refreshing.
     id: Id,
-    entry: LockEntry,
-    /// When it was written, until others were looked for once more.
-    unsettled: Option<Instant>,
+    exclusive: bool,
+    /// When it was stored, and looked for the last time.
+    stored: Duration,
+    looked: Duration,
+    /// What it was before it was refreshed, and when it was.
+    old: Option<(Id, Duration)>,
     /// Once lost, it stays lost, whoever found it out: somebody may have deleted what we rely on.
     lost: Option<Error>,
     is_released: bool,
@@ -68,8 +105,7 @@ struct State {
 impl Lock {
     /// For reading and adding. Fails with [`ErrorKind::Locked`] while somebody wants to be alone.
     ///
-    /// Reading may begin at once. Whether somebody came at the same moment is looked at before the first pack is sent, or when
-    /// [`ensure_held`](Self::ensure_held) is first asked.
+    /// What the holder relies on is to be read after this.
     pub fn shared(repository: &Arc<Repository>) -> Result<Self> {
         Self::acquire(repository, false, TIMING)
     }
@@ -102,29 +138,10 @@ impl Lock {
         exclusive: bool,
         timing: Timing,
     ) -> Result<Self> {
-        survive_probing()?;
-        refuse_if_blocked(repository, exclusive, None)?;
-        let entry = LockEntry::here(Time::now(), exclusive);
-        let id = save(repository, &entry)?;
-        let shared = Arc::new(Shared {
-            repository: repository.clone(),
-            timing,
-            state: Mutex::new(State {
-                id,
-                entry,
-                unsettled: Some(Instant::now()),
-                lost: None,
-                is_released: false,
-            }),
-            released: Condvar::new(),
-        });
-        // From here on, dropping it removes the object.
-        let mut lock = Self {
-            shared,
-            refresher: None,
-        };
-        if exclusive {
-            lock.shared.settle(&mut lock.shared.state())?;
+        let mut lock = Self::take(repository, exclusive, timing)?;
+        let ticking: Arc<dyn Ticking> = lock.shared.clone();
+        if repository.machine().calls(Arc::downgrade(&ticking)) {
+            return Ok(lock);
         }
         let shared = lock.shared.clone();
         let refresher = std::thread::Builder::new()
@@ -135,17 +152,60 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Fails with [`ErrorKind::Locked`] where somebody took the repository for himself while our lock was on its way to it. To be asked
-    /// before the first pack is written: he may still be at work, and would take it for one that nobody needs. Looks once.
-    pub(crate) fn settle(&self) -> Result<()> {
-        self.shared.settle(&mut self.shared.state())
+    /// A lock that nobody refreshes.
+    fn take(repository: &Arc<Repository>, exclusive: bool, timing: Timing) -> Result<Self> {
+        survive_probing()?;
+        refuse_at_once(repository, exclusive)?;
+        let machine = repository.machine();
+        let stored = machine.uptime();
+        let id = save(repository, &LockEntry::on(machine, exclusive))?;
+        // From here on, dropping it removes the object.
+        let lock = Self {
+            shared: Arc::new(Shared {
+                repository: repository.clone(),
+                timing,
+                state: Mutex::new(State {
+                    id,
+                    exclusive,
+                    stored,
+                    looked: stored,
+                    old: None,
+                    lost: None,
+                    is_released: false,
+                }),
+                released: Condvar::new(),
+            }),
+            refresher: None,
+        };
+        look(repository, exclusive, &[id], timing.lag)?;
+        Ok(lock)
     }
 
     /// Fails with [`ErrorKind::Failed`] where the lock has vanished, or could not be refreshed for 20 minutes: others may have deleted what
-    /// we rely on. Fails with [`ErrorKind::Locked`] where somebody took the repository for himself at the same moment. To be asked before
-    /// anything is written that makes a backup count.
+    /// we rely on. To be asked before anything is written that makes a backup count, and after it: what was written is to be taken back then.
     pub fn ensure_held(&self) -> Result<()> {
         self.shared.ensure_held(&mut self.shared.state())
+    }
+
+    /// As [`ensure_held`](Self::ensure_held), where that was asked a second ago at the longest it is not asked again: between steps of which each is
+    /// short.
+    pub(crate) fn ensure_held_lately(&self) -> Result<()> {
+        let mut state = self.shared.state();
+        if let Some(error) = &state.lost {
+            return Err(error.clone());
+        }
+        let since = self.shared.uptime().saturating_sub(state.looked);
+        match since <= self.shared.timing.looked_within {
+            true => Ok(()),
+            false => self.shared.ensure_held(&mut state),
+        }
+    }
+
+    /// When the lock was stored, by the destination's clock, where that tells: what time it is there.
+    pub(crate) fn stored_at(&self) -> Result<Option<Timestamp>> {
+        let id = self.id();
+        let found = self.shared.repository.stat(FileType::Lock, &id)?;
+        Ok(found.and_then(|found| found.modified))
     }
 
     /// The id of the lock's object. It changes when the lock is refreshed.
@@ -169,8 +229,13 @@ impl Lock {
             return Ok(());
         }
         let repository = &self.shared.repository;
-        let deleted = repository.delete(FileType::Lock, &self.id());
-        if deleted.is_ok() && self.shared.state().entry.exclusive {
+        let (id, old, exclusive) = {
+            let state = self.shared.state();
+            (state.id, state.old, state.exclusive)
+        };
+        let old_deleted = old.map_or(Ok(()), |(old, _)| repository.delete(FileType::Lock, &old));
+        let deleted = repository.delete(FileType::Lock, &id).and(old_deleted);
+        if deleted.is_ok() && exclusive {
             // What was given up for this lock, or beneath it, has room again as a rule.
             repository.keep_reserve();
         }
@@ -196,18 +261,30 @@ impl Drop for Lock {
     }
 }
 
+impl Ticking for Shared {
+    fn tick(&self) {
+        if let Ok(mut state) = self.state.try_lock()
+            && !state.is_released
+            && state.lost.is_none()
+        {
+            self.tend(&mut state);
+        }
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn uptime(&self) -> Duration {
+        self.repository.machine().uptime()
+    }
+
     fn keep_fresh(&self) {
         let mut state = self.state();
         while !state.is_released && state.lost.is_none() {
-            if state.entry.age_seconds(Time::now()) >= self.timing.refresh_after_seconds {
-                // What fails is tried again at the next tick, until the lock expires.
-                let _ = self.refresh(&mut state);
-            }
+            self.tend(&mut state);
             state = self
                 .released
                 .wait_timeout(state, self.timing.tick)
@@ -216,62 +293,77 @@ impl Shared {
         }
     }
 
-    /// Writes a new object and then deletes the old one, so that there is one at any time.
-    fn refresh(&self, state: &mut State) -> Result<()> {
-        self.ensure_held(state)?;
-        let entry = LockEntry {
-            time: Time::now(),
-            ..state.entry.clone()
-        };
-        let id = save(&self.repository, &entry)?;
-        let old = std::mem::replace(&mut state.id, id);
-        state.entry = entry;
-        self.repository.delete(FileType::Lock, &old)
+    /// What is due at a tick. What fails is tried again at the next one, until the lock expires.
+    fn tend(&self, state: &mut State) {
+        let now = self.uptime();
+        if let Some((old, since)) = state.old
+            && now.saturating_sub(since) > self.timing.linger
+            && self.repository.delete(FileType::Lock, &old).is_ok()
+        {
+            state.old = None;
+        }
+        if state.old.is_none() && now.saturating_sub(state.stored) >= self.timing.refresh_after {
+            let _ = self.refresh(state);
+        }
     }
 
-    /// Looks for others once more, not too soon after our lock was written. Of two that start at once, at least one sees the other.
-    fn settle(&self, state: &mut State) -> Result<()> {
-        if let Some(error) = &state.lost {
-            return Err(error.clone());
+    /// Stores a new object. The old one stays for a while, so that a listing that is under way names one of them.
+    fn refresh(&self, state: &mut State) -> Result<()> {
+        self.look_for(state)?;
+        if let Some((older, _)) = state.old.take() {
+            self.repository.delete(FileType::Lock, &older)?;
         }
-        let Some(written) = state.unsettled else {
-            return Ok(());
-        };
-        sleep(self.timing.settle.saturating_sub(written.elapsed()));
-        let looked = refuse_if_blocked(&self.repository, state.entry.exclusive, Some(&state.id));
-        match &looked {
-            Ok(()) => state.unsettled = None,
-            // When he has gone, nobody knows any more what he did.
-            Err(error) if error.kind() == ErrorKind::Locked => state.lost = Some(error.clone()),
-            Err(_) => {}
+        let began = self.uptime();
+        let entry = LockEntry::on(self.repository.machine(), state.exclusive);
+        let id = save(&self.repository, &entry)?;
+        // Somebody who took us for dead may have looked before the new one stood. He has removed the old one then.
+        if self.repository.stat(FileType::Lock, &state.id)?.is_none() {
+            self.repository.delete(FileType::Lock, &id)?;
+            return Err(self.lose(state, "was removed by somebody else"));
         }
-        looked
+        let old = std::mem::replace(&mut state.id, id);
+        state.stored = began;
+        state.old = Some((old, self.uptime()));
+        Ok(())
     }
 
     fn ensure_held(&self, state: &mut State) -> Result<()> {
-        self.settle(state)?;
-        let how = if state.entry.age_seconds(Time::now()) >= self.timing.expires_after_seconds {
-            "could not be refreshed for 20 minutes"
-        } else {
-            let key = FileType::Lock.key(&state.id);
-            let found = self.repository.destination().stat(&key);
-            if found
-                .map_err(|error| {
-                    error.or_on(format_args!("destination {}", self.repository.name()))
-                })?
-                .is_some()
-            {
-                return Ok(());
-            }
-            "was removed by somebody else"
-        };
+        if let Some(error) = &state.lost {
+            return Err(error.clone());
+        }
+        self.look_for(state)?;
+        let age = self.uptime().saturating_sub(state.stored);
+        if age < self.timing.expires_after {
+            return Ok(());
+        }
+        // This machine slept, and nobody has taken the lock for a dead one's meanwhile.
+        self.refresh(state).or_else(|error| {
+            let how = "could not be refreshed for 20 minutes";
+            Err(self.lose(state, how).caused_by(error))
+        })
+    }
+
+    /// Whether it still lies there: who passes it over removes it first.
+    fn look_for(&self, state: &mut State) -> Result<()> {
+        if let Some(error) = &state.lost {
+            return Err(error.clone());
+        }
+        let began = self.uptime();
+        if self.repository.stat(FileType::Lock, &state.id)?.is_none() {
+            return Err(self.lose(state, "was removed by somebody else"));
+        }
+        state.looked = began;
+        Ok(())
+    }
+
+    fn lose(&self, state: &mut State, how: &str) -> Error {
         let message = format!("the lock of repository {} {how}", self.repository.name());
-        let error = Error::new(ErrorKind::Failed, message).hint(match state.entry.exclusive {
+        let error = Error::new(ErrorKind::Failed, message).hint(match state.exclusive {
             true => "what was done so far is whole; run it again",
             false => "nothing was made to count; run it again",
         });
         state.lost = Some(error.clone());
-        Err(error)
+        error
     }
 }
 

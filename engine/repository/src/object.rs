@@ -6,13 +6,25 @@ use crate::destination::{Body, Destination, PutOptions};
 use crate::file::FileType;
 use crate::id::Id;
 use crate::snapshot::NOT_UNDERSTOOD;
+use crate::source::Timestamp;
 use crate::{Error, ErrorKind, Result};
+
+/// An object that a listing names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Its id.
+    pub id: Id,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was stored, in nanoseconds since the Unix epoch by the destination's own clock, where that tells.
+    pub modified: Option<Timestamp>,
+}
 
 /// What [`list`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Each object and its size in bytes, in the order of their ids.
-    pub objects: Vec<(Id, u64)>,
+    /// The objects, in the order of their ids.
+    pub objects: Vec<Listed>,
     /// Keys that are no object's: a file that was left half-written, or is somebody else's.
     pub strangers: Vec<String>,
 }
@@ -24,15 +36,19 @@ pub(crate) fn save(
     content: impl Into<Bytes>,
 ) -> Result<Id> {
     let body = Body::of(content);
-    let id = body.sha256();
+    put(destination, file_type, &body)?;
+    Ok(body.sha256())
+}
+
+/// Stores an object under its name.
+pub(crate) fn put(destination: &dyn Destination, file_type: FileType, object: &Body) -> Result<()> {
     let options = PutOptions {
         create_only: true,
         content: file_type.content(),
     };
     destination
-        .put(&file_type.key(&id), &body, options)
-        .map_err(|error| error.or_on(format_args!("destination {}", destination.name())))?;
-    Ok(id)
+        .put(&file_type.key(&object.sha256()), object, options)
+        .map_err(|error| error.or_on(format_args!("destination {}", destination.name())))
 }
 
 /// Reads an object that is named by its content, and verifies it. What does not match is read a second time, as a line may have failed
@@ -67,7 +83,11 @@ pub(crate) fn list(destination: &dyn Destination, file_type: FileType) -> Result
     for object in found {
         let name = object.key.rsplit('/').next().unwrap_or_default();
         match name.parse::<Id>() {
-            Ok(id) if file_type.key(&id) == object.key => listing.objects.push((id, object.size)),
+            Ok(id) if file_type.key(&id) == object.key => listing.objects.push(Listed {
+                id,
+                size: object.size,
+                modified: object.modified,
+            }),
             _ => listing.strangers.push(object.key),
         }
     }

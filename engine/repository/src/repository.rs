@@ -10,11 +10,12 @@ use serde::de::DeserializeOwned;
 
 use crate::config::RepositoryConfig;
 use crate::crypto::MasterKey;
-use crate::destination::Destination;
+use crate::destination::{Body, Destination, ObjectMetadata};
 use crate::file::FileType;
 use crate::id::Id;
 use crate::identity::Identity;
 use crate::keys::{self, KeyInfo, RECOVERY_USERNAME};
+use crate::machine::{Machine, ThisMachine};
 use crate::object::{self, Listing};
 use crate::polynomial::Polynomial;
 use crate::recovery_key::RecoveryKey;
@@ -27,6 +28,7 @@ pub struct Repository {
     pub(crate) key: MasterKey,
     /// The file that the key was in.
     pub(crate) key_id: Id,
+    pub(crate) machine: Arc<dyn Machine>,
 }
 
 /// Where the configuration lies.
@@ -70,7 +72,13 @@ impl Repository {
             destination,
             key,
             key_id,
+            machine: Arc::new(ThisMachine),
         })
+    }
+
+    /// The machine that it is used from.
+    pub(crate) fn machine(&self) -> &dyn Machine {
+        &*self.machine
     }
 
     /// The name that the operator gave to the destination.
@@ -115,7 +123,8 @@ impl Repository {
 
     /// Id and size in bytes of each object of a kind. Foreign files are passed over; [`listing`](Self::listing) names them.
     pub fn list(&self, file_type: FileType) -> Result<Vec<(Id, u64)>> {
-        Ok(self.listing(file_type)?.objects)
+        let objects = self.listing(file_type)?.objects.into_iter();
+        Ok(objects.map(|object| (object.id, object.size)).collect())
     }
 
     /// An object as it lies at the destination, after its content was found to match its name.
@@ -173,8 +182,20 @@ impl Repository {
 
     /// Stores `value` as the JSON of a new index, snapshot or lock.
     pub fn save_json<T: Serialize>(&self, file_type: FileType, value: &T) -> Result<Id> {
+        let object = self.seal_object(value)?;
+        self.put_object(file_type, &object)?;
+        Ok(object.sha256())
+    }
+
+    /// The JSON of a new index, snapshot or lock as it is stored: its name is known before it is.
+    pub(crate) fn seal_object<T: Serialize>(&self, value: &T) -> Result<Body> {
         let json = serde_json::to_vec(value).map_err(cannot_be_written)?;
-        object::save(self.destination(), file_type, self.seal_json(json)?)
+        Ok(Body::of(self.seal_json(json)?))
+    }
+
+    /// Stores an object under its name.
+    pub(crate) fn put_object(&self, file_type: FileType, object: &Body) -> Result<()> {
+        object::put(self.destination(), file_type, object)
     }
 
     /// JSON as it is stored: compressed where the format version knows that.
@@ -186,6 +207,12 @@ impl Repository {
         zstd::stream::copy_encode(&*json, &mut plain, zstd::DEFAULT_COMPRESSION_LEVEL)
             .map_err(|error| Error::io("cannot compress JSON", error).on(self.name()))?;
         Ok(self.key.seal(&plain))
+    }
+
+    /// What the destination says of an object, or `None` where it is not there.
+    pub(crate) fn stat(&self, file_type: FileType, id: &Id) -> Result<Option<ObjectMetadata>> {
+        let found = self.destination.stat(&file_type.key(id));
+        found.map_err(|error| error.or_on(format_args!("destination {}", self.name())))
     }
 
     /// Removes an object. It need not exist.

@@ -9,5 +9,5 @@ pub mod stages;
 
 pub use directory::DirectoryDestination;
 pub use files::{assert_same_files, described, noise};
-pub use memory::{Call, Fault, MemoryDestination, Operation};
+pub use memory::{AfterPut, Call, Fault, MemoryDestination, Operation};
 pub use restic::Restic;

@@ -244,7 +244,7 @@ impl BackupSession {
         let commit = || -> Result<Vec<(String, Id)>> {
             target.finish_blobs()?;
             self.pipeline.shared.progress.check_cancelled()?;
-            let write = |staged: &Staged| {
+            let snapshot = |staged: &Staged| {
                 let mut snapshot = Snapshot {
                     summary: Some(summary(&staged.counts, staged.snapshot.time, ended)),
                     ..staged.snapshot.clone()
@@ -253,9 +253,12 @@ impl BackupSession {
                 snapshot
                     .tags
                     .extend(lacking.map(|name| format!("{MISSING_SOURCE}:{name}")));
-                Ok((staged.source.clone(), target.write_snapshot(&snapshot)?))
+                snapshot
             };
-            let written = self.staged.iter().map(write).collect::<Result<_>>()?;
+            let snapshots: Vec<Snapshot> = self.staged.iter().map(snapshot).collect();
+            let ids = target.write_snapshots(&snapshots)?;
+            let sources = self.staged.iter().map(|staged| staged.source.clone());
+            let written = sources.zip(ids).collect();
             target.repository().keep_reserve();
             Ok(written)
         };

@@ -1,6 +1,6 @@
 //! One destination of a run: what it holds, the packs on their way to it, and its commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -14,13 +14,13 @@ use crate::buffer::{Buffer, Pool};
 use crate::file::FileType;
 use crate::guard::lock;
 use crate::id::Id;
-use crate::index::{BLOBS_PER_FILE, Index, IndexFile, IndexPack};
+use crate::index::{BLOBS_PER_FILE, Index, IndexFile, IndexPack, Pack};
 use crate::lock::Lock;
 use crate::pack::{self, FinishedPack, PackBuilder};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::snapshot::Snapshot;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, parallel};
 
 /// More packs than that are not sent at once: each takes the memory of a pack.
 const MAX_UPLOADS: usize = 4;
@@ -40,8 +40,6 @@ struct Uploads {
     repository: Arc<Repository>,
     lock: Lock,
     index: Arc<Index>,
-    /// Whether it is known that nobody was alone here when our lock arrived.
-    is_settled: Mutex<bool>,
     /// The index objects that the run relies on: those that were loaded, and its own.
     relied_on: Mutex<HashSet<Id>>,
     buffers: Arc<Pool>,
@@ -55,8 +53,20 @@ impl Target {
     /// Locks the repository and loads its index.
     pub(crate) fn open(repository: Arc<Repository>, progress: &Arc<Progress>) -> Result<Self> {
         let lock = Lock::shared(&repository)?;
-        let index = Index::load(&repository, progress)?;
-        Self::start(repository, lock, Arc::new(index), progress)
+        let index = present(&repository, Index::load(&repository, progress)?, progress)?;
+        let uploads = repository.destination().parallelism().clamp(1, MAX_UPLOADS);
+        Self::start(repository, lock, Arc::new(index), progress, uploads)
+    }
+
+    /// One that sends each pack in the thread that hands it over.
+    #[cfg(test)]
+    pub(crate) fn without_threads(
+        repository: Arc<Repository>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self> {
+        let lock = Lock::shared(&repository)?;
+        let index = present(&repository, Index::load(&repository, progress)?, progress)?;
+        Self::start(repository, lock, Arc::new(index), progress, 0)
     }
 
     fn start(
@@ -64,15 +74,14 @@ impl Target {
         lock: Lock,
         index: Arc<Index>,
         progress: &Arc<Progress>,
+        threads: usize,
     ) -> Result<Self> {
-        let threads = repository.destination().parallelism().clamp(1, MAX_UPLOADS);
         // Two packs for each worker, of which one may be full and wait for its blobs to be proven, one of trees, one of manifests; the others are
         // on their way.
         let buffers = 2 * worker_count() + 2 + threads.min(3);
         let uploads = Arc::new(Uploads {
             repository,
             lock,
-            is_settled: Mutex::new(false),
             relied_on: Mutex::new(index.files().iter().copied().collect()),
             index,
             buffers: Pool::new(buffers, pack::CAPACITY),
@@ -170,6 +179,11 @@ impl Target {
     /// As [`send`](Self::send), for a pack that was finished elsewhere with the same key.
     pub(crate) fn send_finished(&self, pack: FinishedPack) -> Result<()> {
         self.failure()?;
+        #[cfg(test)]
+        if lock(&self.threads).is_empty() {
+            let sent = self.uploads.upload(pack);
+            return sent.inspect_err(|error| self.uploads.failure.record(error.clone()));
+        }
         let sender = lock(&self.sender).clone();
         sender
             .and_then(|sender| sender.send(pack).ok())
@@ -201,10 +215,28 @@ impl Target {
         self.uploads.write_index(1)
     }
 
-    /// Writes a snapshot, if nobody took away the lock meanwhile.
-    pub(crate) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<Id> {
-        self.uploads.ensure_relied_on()?;
-        self.repository().save_json(FileType::Snapshot, snapshot)
+    /// Writes snapshots, all of them or none, if nobody took away the lock meanwhile.
+    pub(crate) fn write_snapshots(&self, snapshots: &[Snapshot]) -> Result<Vec<Id>> {
+        let uploads = &self.uploads;
+        uploads.ensure_relied_on()?;
+        let mut written = Vec::new();
+        let write = || {
+            for snapshot in snapshots {
+                let object = self.repository().seal_object(snapshot)?;
+                // Also where it fails: the answer may be lost, and the object there.
+                written.push(object.sha256());
+                self.repository().put_object(FileType::Snapshot, &object)?;
+            }
+            uploads.ensure_relied_on()
+        };
+        let result: Result<()> = { write }();
+        match result {
+            Ok(()) => Ok(written),
+            Err(error) => {
+                uploads.take_back(FileType::Snapshot, &written);
+                Err(error)
+            }
+        }
     }
 
     /// Lets the upload threads finish what they were sent, and ends them.
@@ -243,22 +275,11 @@ impl Uploads {
 
     fn upload(&self, pack: FinishedPack) -> Result<()> {
         self.progress.check_cancelled()?;
-        self.settle()?;
+        self.lock.ensure_held_lately()?;
         let (pack, size) = self.repository.put_pack(pack)?;
         self.progress.stored_bytes.fetch_add(size, Relaxed);
         lock(&self.unindexed).push(pack);
         self.write_index(BLOBS_PER_FILE)
-    }
-
-    /// Fails where somebody was alone here when our lock arrived. A prune takes every pack for an orphan that appears after it read the
-    /// index, and may have ended before the run looks at the locks for the last time.
-    fn settle(&self) -> Result<()> {
-        let mut is_settled = lock(&self.is_settled);
-        if !*is_settled {
-            self.lock.settle()?;
-            *is_settled = true;
-        }
-        Ok(())
     }
 
     /// Fails where what the run relies on may be gone: without the lock, or where an index object is no more that it relies on. A prune that saw no
@@ -280,8 +301,8 @@ impl Uploads {
         Err(error.hint("somebody pruned it at the same time; run it again"))
     }
 
-    /// Writes an index object if it would describe at least so many blobs, and if nobody took away the lock meanwhile: without one, a prune may
-    /// have removed the packs, and later backups would rely on what is not there.
+    /// Writes an index object if it would describe at least so many blobs, of packs that are there, and if nobody took away the lock meanwhile:
+    /// without one, a prune may have removed the packs, and later backups would rely on what is not there.
     fn write_index(&self, at_least: usize) -> Result<()> {
         let mut unindexed = lock(&self.unindexed);
         let blobs: usize = unindexed.iter().map(|pack| pack.blobs.len()).sum();
@@ -291,12 +312,73 @@ impl Uploads {
         let packs = std::mem::take(&mut *unindexed);
         drop(unindexed);
         self.ensure_relied_on()?;
+        self.ensure_there(&packs)?;
         let file = IndexFile {
             supersedes: Vec::new(),
             packs,
         };
-        let id = self.repository.save_json(FileType::Index, &file)?;
+        let object = self.repository.seal_object(&file)?;
+        let id = object.sha256();
+        let put = self.repository.put_object(FileType::Index, &object);
+        if let Err(error) = put.and_then(|()| self.lock.ensure_held()) {
+            self.take_back(FileType::Index, &[id]);
+            return Err(error);
+        }
         lock(&self.relied_on).insert(id);
         Ok(())
     }
+
+    /// Fails where a pack that was sent is gone: somebody took it for one that nobody needs.
+    fn ensure_there(&self, packs: &[IndexPack]) -> Result<()> {
+        let threads = self.repository.destination().parallelism();
+        parallel::for_each(threads, packs, |pack| {
+            match self.repository.stat(FileType::Pack, &pack.id)? {
+                Some(_) => Ok(()),
+                None => {
+                    let message = format!(
+                        "pack {} of this run is gone from repository {}",
+                        pack.id.short(),
+                        self.repository.name()
+                    );
+                    let error = Error::new(ErrorKind::Failed, message);
+                    Err(error.hint("somebody pruned it at the same time; run it again"))
+                }
+            }
+        })
+    }
+
+    /// Removes what a run has stored that has failed. What cannot be removed counts, and is whole as far as anybody knows.
+    fn take_back(&self, file_type: FileType, ids: &[Id]) {
+        for id in ids {
+            let _ = self.repository.delete(file_type, id);
+        }
+    }
+}
+
+/// The index without the packs that are not there, or cut short: what they held is stored again where the source still has it.
+fn present(repository: &Repository, index: Index, progress: &Progress) -> Result<Index> {
+    progress.step("listing packs");
+    let listed: HashMap<Id, u64> = repository.list(FileType::Pack)?.into_iter().collect();
+    let is_lost = |pack: &Pack| {
+        let size = listed.get(&pack.id).copied().unwrap_or(0);
+        size <= pack.blobs_end + pack::TRAILER as u64
+    };
+    let lost: HashSet<Id> = index
+        .packs()
+        .iter()
+        .filter(|pack| is_lost(pack))
+        .map(|pack| pack.id)
+        .collect();
+    if lost.is_empty() {
+        return Ok(index);
+    }
+    progress.warn(format!(
+        "repository {name} lacks {count} that its index names, or holds only a part of them: what this backup needs of them is stored again; `strongroom check {name}` tells which backups are hurt",
+        name = repository.name(),
+        count = match lost.len() {
+            1 => "a pack".to_owned(),
+            count => format!("{count} packs"),
+        },
+    ));
+    index.without(&lost)
 }

@@ -56,8 +56,15 @@ impl<'a> IndexWriter<'a> {
             packs: std::mem::take(&mut self.waiting),
         };
         self.waiting_blobs = 0;
-        let save = || self.repository.save_json(FileType::Index, &file);
-        let id = self.repository.with_reserve(save)?;
+        let object = self.repository.seal_object(&file)?;
+        let id = object.sha256();
+        let put = || self.repository.put_object(FileType::Index, &object);
+        let put = self.repository.with_reserve(put);
+        if let Err(error) = put.and_then(|()| self.lock.ensure_held()) {
+            // It may name what is gone by now.
+            let _ = self.repository.delete(FileType::Index, &id);
+            return Err(error);
+        }
         self.written.push(id);
         Ok(())
     }

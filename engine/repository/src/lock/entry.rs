@@ -1,12 +1,11 @@
-//! What a lock says, and what follows from it: pure functions of the locks, the time, this host, and which processes live.
+//! What a lock says, and what follows for its holder: pure functions.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::absent::null_is_default;
-use crate::id::Id;
-use crate::identity::Identity;
+use crate::machine::{Machine, Process, ThisMachine};
 use crate::time::Time;
 
 /// A lock as restic writes it.
@@ -41,36 +40,51 @@ pub struct LockEntry {
         deserialize_with = "null_is_default"
     )]
     pub gid: u32,
-}
-
-/// What decides whether the holder of a lock is still there.
-#[derive(Clone, Copy)]
-pub struct Situation<'a> {
-    /// The time.
-    pub now: Time,
-    /// This host.
-    pub hostname: &'a str,
-    /// Whether a process of this host lives.
-    pub is_alive: &'a dyn Fn(i64) -> bool,
+    /// Where the number of the process means something: one boot of one machine, and one space of process numbers on it. restic notes none.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "null_is_default"
+    )]
+    pub process_space: Option<String>,
+    /// When the process was started, in ticks since the boot.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "null_is_default"
+    )]
+    pub process_started: Option<u64>,
 }
 
 /// What is known of the holder of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Holder {
-    /// A process of this host that has ended.
+    /// A process of this boot of this machine that has ended.
     Dead,
-    /// It has not refreshed the lock for 30 minutes.
+    /// By the destination's own clock, it has not refreshed the lock for 30 minutes.
     Silent,
-    /// A process of this host that lives.
+    /// A process of this boot of this machine that lives.
     Alive,
-    /// Another host, from which the lock was refreshed within 30 minutes.
+    /// Another machine, another container or another program, and nothing says that it has ended.
     Elsewhere,
     /// The lock cannot be read.
     Unknown,
 }
 
 impl Holder {
+    /// What follows from whether the process lives, where that is known, and from the seconds since the lock was stored, where the destination
+    /// tells. Neither a host's name nor its clock says anything.
+    pub fn judge(lives: Option<bool>, age_seconds: Option<i64>, is_readable: bool) -> Self {
+        match lives {
+            Some(true) => Self::Alive,
+            Some(false) => Self::Dead,
+            None if age_seconds.is_some_and(|age| age > STALE_AFTER_SECONDS) => Self::Silent,
+            None if is_readable => Self::Elsewhere,
+            None => Self::Unknown,
+        }
+    }
+
     /// Whether the lock counts for nothing.
     pub fn is_gone(self) -> bool {
         matches!(self, Self::Dead | Self::Silent)
@@ -82,7 +96,7 @@ impl Holder {
             Self::Dead => "its process has ended",
             Self::Silent => "it was not refreshed for 30 minutes",
             Self::Alive => "its process lives",
-            Self::Elsewhere => "it was refreshed within 30 minutes",
+            Self::Elsewhere => "nothing says that its process has ended",
             Self::Unknown => "it cannot be read",
         }
     }
@@ -94,44 +108,35 @@ pub const STALE_AFTER_SECONDS: i64 = 30 * 60;
 impl LockEntry {
     /// The lock that this process would hold.
     pub fn here(now: Time, exclusive: bool) -> Self {
-        let identity = Identity::current();
         Self {
             time: now,
+            ..Self::on(&ThisMachine, exclusive)
+        }
+    }
+
+    /// The lock that the process on `machine` would hold.
+    pub(crate) fn on(machine: &dyn Machine, exclusive: bool) -> Self {
+        let (identity, process) = (machine.identity(), machine.process());
+        Self {
+            time: machine.now(),
             exclusive,
             hostname: identity.hostname,
             username: identity.username,
-            pid: std::process::id().into(),
+            pid: process.pid,
             uid: identity.uid,
             gid: identity.gid,
+            process_space: process.space,
+            process_started: process.started,
         }
     }
 
-    /// What is known of its holder.
-    pub fn holder(&self, situation: &Situation<'_>) -> Holder {
-        if self.is_dead(situation) {
-            Holder::Dead
-        } else if self.age_seconds(situation.now) > STALE_AFTER_SECONDS {
-            Holder::Silent
-        } else if self.hostname == situation.hostname {
-            Holder::Alive
-        } else {
-            Holder::Elsewhere
+    /// Its holder.
+    pub(crate) fn process(&self) -> Process {
+        Process {
+            pid: self.pid,
+            space: self.process_space.clone(),
+            started: self.process_started,
         }
-    }
-
-    /// Whether its holder is gone, as far as one can tell.
-    pub fn is_stale(&self, situation: &Situation<'_>) -> bool {
-        self.holder(situation).is_gone()
-    }
-
-    /// Whether its process was one of this host and does not live.
-    pub fn is_dead(&self, situation: &Situation<'_>) -> bool {
-        self.hostname == situation.hostname && !(situation.is_alive)(self.pid)
-    }
-
-    /// Seconds since it was refreshed; negative where the holder's clock runs ahead.
-    pub fn age_seconds(&self, now: Time) -> i64 {
-        now.point().duration_since(self.time.point()).as_secs()
     }
 }
 
@@ -153,20 +158,6 @@ impl fmt::Display for LockEntry {
     }
 }
 
-/// The lock that keeps us out: any other one if we want to be alone, else only an exclusive one. Stale locks and our `own` do not count.
-pub fn blocking<'a>(
-    locks: &'a [(Id, LockEntry)],
-    own: Option<&Id>,
-    exclusive: bool,
-    situation: &Situation<'_>,
-) -> Option<&'a LockEntry> {
-    locks
-        .iter()
-        .filter(|(id, _)| Some(id) != own)
-        .map(|(_, lock)| lock)
-        .find(|lock| (exclusive || lock.exclusive) && !lock.is_stale(situation))
-}
-
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -175,85 +166,25 @@ fn is_zero(number: &u32) -> bool {
 mod tests {
     use super::*;
 
-    const NOW: &str = "2026-07-01T12:00:00Z";
-
-    fn lock(time: &str, hostname: &str, pid: i64, exclusive: bool) -> (Id, LockEntry) {
-        let entry = LockEntry {
-            time: time.parse().expect(time),
-            exclusive,
-            hostname: hostname.into(),
-            username: "ann".into(),
-            pid,
-            uid: 0,
-            gid: 0,
-        };
-        (Id::of(format!("{entry}").as_bytes()), entry)
-    }
-
-    /// This host is `here`, where only process 1 lives.
-    fn check(lock: &(Id, LockEntry), wanted_exclusive: bool, expected_blocked: bool) {
-        let situation = Situation {
-            now: NOW.parse().expect(NOW),
-            hostname: "here",
-            is_alive: &|pid| pid == 1,
-        };
-        let locks = [lock.clone()];
-        assert_eq!(
-            blocking(&locks, None, wanted_exclusive, &situation).is_some(),
-            expected_blocked,
-            "{}",
-            lock.1
-        );
-        assert!(blocking(&locks, Some(&lock.0), wanted_exclusive, &situation).is_none());
-    }
-
     #[test]
-    fn readers_and_writers_share_and_the_exclusive_one_is_alone() {
-        for (held_exclusive, wanted_exclusive, blocked) in [
-            (false, false, false),
-            (false, true, true),
-            (true, false, true),
-            (true, true, true),
+    fn a_holder_is_judged_by_its_process_and_by_the_age_of_the_lock() {
+        use Holder::*;
+        for (lives, age, expected) in [
+            (Some(true), Some(60), Alive),
+            // Its process may be stopped; it will go on.
+            (Some(true), Some(3600), Alive),
+            (Some(false), Some(60), Dead),
+            (Some(false), None, Dead),
+            (None, Some(1800), Elsewhere),
+            (None, Some(1801), Silent),
+            (None, Some(-3600), Elsewhere),
+            (None, None, Elsewhere),
         ] {
-            let held = lock("2026-07-01T11:58:00Z", "there", 7, held_exclusive);
-            check(&held, wanted_exclusive, blocked);
+            assert_eq!(Holder::judge(lives, age, true), expected);
         }
-    }
-
-    #[test]
-    fn a_lock_without_a_holder_keeps_nobody_out() {
-        for (time, hostname, pid, blocked) in [
-            ("2026-07-01T11:30:01Z", "there", 7, true),
-            ("2026-07-01T11:29:59Z", "there", 7, false),
-            // The zone is part of the time.
-            ("2026-07-01T13:29:59+02:00", "there", 7, false),
-            ("2026-07-01T12:20:00Z", "there", 7, true),
-            ("2026-07-01T11:58:00Z", "here", 1, true),
-            ("2026-07-01T11:58:00Z", "here", 7, false),
-            ("2026-07-01T11:29:59Z", "here", 1, false),
-        ] {
-            check(&lock(time, hostname, pid, true), true, blocked);
-        }
-    }
-
-    #[test]
-    fn a_holder_is_judged_by_time_host_and_process() {
-        for (time, hostname, pid, expected) in [
-            ("2026-07-01T11:58:00Z", "here", 1, Holder::Alive),
-            ("2026-07-01T11:58:00Z", "here", 7, Holder::Dead),
-            ("2026-07-01T11:29:59Z", "here", 1, Holder::Silent),
-            ("2026-07-01T11:29:59Z", "here", 7, Holder::Dead),
-            ("2026-07-01T11:58:00Z", "there", 7, Holder::Elsewhere),
-            ("2026-07-01T11:29:59Z", "there", 1, Holder::Silent),
-        ] {
-            let situation = Situation {
-                now: NOW.parse().expect(NOW),
-                hostname: "here",
-                is_alive: &|pid| pid == 1,
-            };
-            let (_, lock) = lock(time, hostname, pid, false);
-            assert_eq!(lock.holder(&situation), expected, "{lock}");
-        }
+        assert_eq!(Holder::judge(None, Some(60), false), Unknown);
+        assert_eq!(Holder::judge(None, None, false), Unknown);
+        assert_eq!(Holder::judge(None, Some(1801), false), Silent);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::repack::repack;
 use crate::blob::PackedBlob;
 use crate::file::FileType;
 use crate::id::Id;
-use crate::index::{BLOBS_PER_FILE, IndexPack, IndexWriter};
+use crate::index::{BLOBS_PER_FILE, IndexFile, IndexPack, IndexWriter};
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::repository::Repository;
@@ -15,6 +15,9 @@ use crate::{Result, parallel};
 
 /// So many objects are removed before the lock is looked at again.
 const BETWEEN_LOOKS: usize = 64;
+
+/// So many packs are described at once, where the old index has to be stored again.
+const PACKS_AT_ONCE: usize = 256;
 
 /// Carries out `plan` under `lock`, and returns how many bytes of new packs were written.
 pub(super) fn execute(
@@ -55,12 +58,36 @@ pub(super) fn execute(
         old.extend(repacked.index_files);
         old.retain(|id| !new.contains(id));
         progress.step("removing the old index");
-        remove(repository, FileType::Index, &old, lock, progress)?;
+        let removed = remove(repository, FileType::Index, &old, lock, progress);
+        if let Err(error) = removed.and_then(|()| lock.ensure_held()) {
+            // Somebody may have passed our lock over, and rely on what the old index said.
+            describe(inventory, &[&*plan.repack, &plan.remove].concat());
+            return Err(error);
+        }
     }
     let unneeded = [of(&plan.repack), of(&plan.remove)].concat();
     progress.step("removing packs");
     remove(repository, FileType::Pack, &unneeded, lock, progress)?;
     Ok(written_bytes)
+}
+
+/// Stores again what the old index said of packs that the new one does not name. They are all there still. It may fail, as what failed before did.
+fn describe(inventory: &Inventory, numbers: &[usize]) {
+    let describe = |number: &usize| {
+        let pack = inventory.packs().get(*number)?;
+        let blobs: Vec<PackedBlob> = inventory.blobs(*number).map(|(blob, _)| blob).collect();
+        Some(IndexPack::new(pack.id, &blobs))
+    };
+    for some in numbers.chunks(PACKS_AT_ONCE) {
+        let file = IndexFile {
+            supersedes: Vec::new(),
+            packs: some.iter().filter_map(describe).collect(),
+        };
+        let _ = inventory
+            .reader()
+            .repository()
+            .save_json(FileType::Index, &file);
+    }
 }
 
 /// Whether the index is worth writing anew although it would say the same: a prune was killed between two index objects, or every backup has
@@ -71,7 +98,7 @@ fn needs_tidying(inventory: &Inventory) -> bool {
 }
 
 /// Removes objects, several at a time, as long as nobody has taken the lock away.
-pub(super) fn remove(
+pub(crate) fn remove(
     repository: &Repository,
     file_type: FileType,
     ids: &[Id],
@@ -82,7 +109,11 @@ pub(super) fn remove(
     for some in ids.chunks(BETWEEN_LOOKS) {
         progress.check_cancelled()?;
         lock.ensure_held()?;
-        parallel::for_each(threads, some, |id| repository.delete(file_type, id))?;
+        parallel::for_each(threads, some, |id| {
+            // This machine may have slept since the last one.
+            lock.ensure_held_lately()?;
+            repository.delete(file_type, id)
+        })?;
     }
     Ok(())
 }

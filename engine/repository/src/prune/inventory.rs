@@ -11,6 +11,7 @@ use crate::blob::{BlobType, PackedBlob};
 use crate::blobs::BlobReader;
 use crate::id::Id;
 use crate::index::Index;
+use crate::object::Listed;
 use crate::pack;
 use crate::progress::Progress;
 
@@ -67,23 +68,23 @@ pub(super) struct Inventory {
     places: Vec<(u32, bool)>,
     /// Where each pack's places begin in `places`.
     starts: Vec<usize>,
-    orphans: Vec<(Id, u64)>,
+    orphans: Vec<Listed>,
 }
 
 impl Inventory {
-    /// `listed` are the packs at the destination with their sizes.
+    /// `listed` are the packs at the destination.
     pub(super) fn take(
         reader: BlobReader,
         used: &Used,
-        listed: &[(Id, u64)],
+        listed: &[Listed],
         progress: &Progress,
     ) -> Result<Self> {
         let index = reader.index();
-        let mut sizes: HashMap<Id, u64> = listed.iter().copied().collect();
+        let mut sizes: HashMap<Id, &Listed> = listed.iter().map(|pack| (pack.id, pack)).collect();
         let present: Vec<Option<u64>> = index
             .packs()
             .iter()
-            .map(|pack| sizes.remove(&pack.id))
+            .map(|pack| sizes.remove(&pack.id).map(|pack| pack.size))
             .collect();
         let (order, starts) = by_pack(index, index.place_count()?);
         let keepers = keepers(&reader, used, &order, &present, progress)?;
@@ -97,7 +98,7 @@ impl Inventory {
                 (at, needed)
             })
             .collect();
-        let mut orphans: Vec<(Id, u64)> = sizes.into_iter().collect();
+        let mut orphans: Vec<Listed> = sizes.into_values().copied().collect();
         orphans.sort_unstable();
         let mut inventory = Self {
             packs: Vec::with_capacity(present.len()),
@@ -146,8 +147,8 @@ impl Inventory {
         &self.packs
     }
 
-    /// Packs that no index object describes, with their sizes.
-    pub(super) fn orphans(&self) -> &[(Id, u64)] {
+    /// Packs that no index object describes.
+    pub(super) fn orphans(&self) -> &[Listed] {
         &self.orphans
     }
 

@@ -21,6 +21,7 @@ mod sparing;
 mod used;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::blobs::BlobReader;
 use crate::file::FileType;
@@ -34,8 +35,10 @@ use crate::{Error, ErrorKind, Result};
 
 use inventory::Inventory;
 
+pub(crate) use execute::remove;
+
 pub use inventory::{PackKind, PackUse, Tally};
-pub use plan::{Figures, MaxUnused, PackTally, Plan, PruneOptions, plan};
+pub use plan::{Figures, GRACE, MaxUnused, PackTally, Plan, PruneOptions, plan};
 
 /// What a prune decided, and did unless it was a dry run.
 #[derive(Debug, Clone)]
@@ -53,7 +56,7 @@ pub fn dry_run(
     progress: &Progress,
 ) -> Result<Pruned> {
     let lock = Lock::for_reading(repository, progress)?;
-    let (_, plan) = survey(repository, options, progress)?;
+    let (_, plan) = survey(repository, options, lock.as_ref(), progress)?;
     if let Some(lock) = lock {
         lock.ensure_held()?;
     }
@@ -87,7 +90,7 @@ fn carry_out(
     lock: &Lock,
     progress: &Progress,
 ) -> Result<Pruned> {
-    let (inventory, plan) = survey(repository, options, progress)?;
+    let (inventory, plan) = survey(repository, options, Some(lock), progress)?;
     let written_bytes = execute::execute(&inventory, &plan, lock, progress)?;
     Ok(Pruned {
         figures: plan.figures,
@@ -98,14 +101,16 @@ fn carry_out(
 /// Removes only what nothing is needed of, and what an attempt has left that found no room: packs that it copied. Out come its figures.
 fn carry_out_sparingly(
     repository: &Arc<Repository>,
+    grace: Duration,
     lock: &Lock,
     progress: &Progress,
 ) -> Result<Figures> {
     let options = PruneOptions {
         max_unused: MaxUnused::Unlimited,
         max_repack: Some(0),
+        grace,
     };
-    let (inventory, plan) = survey(repository, &options, progress)?;
+    let (inventory, plan) = survey(repository, &options, Some(lock), progress)?;
     sparing::execute(&inventory, &plan, lock, progress)?;
     Ok(plan.figures)
 }
@@ -117,14 +122,14 @@ fn prune_when_full(
     lock: &Lock,
     progress: &Progress,
 ) -> Result<Pruned> {
-    let removed = carry_out_sparingly(repository, lock, progress)?;
+    let removed = carry_out_sparingly(repository, options.grace, lock, progress)?;
     let mut pruned = match carry_out(repository, options, lock, progress) {
         Err(error) if error.kind() == ErrorKind::OutOfSpace => {
             progress.warn(format!(
                 "{name} is too full to copy what is used out of packs that hold more: only packs that nothing is needed of were removed; prune again once there is room",
                 name = repository.name()
             ));
-            let figures = carry_out_sparingly(repository, lock, progress)?;
+            let figures = carry_out_sparingly(repository, options.grace, lock, progress)?;
             Pruned {
                 figures,
                 written_bytes: 0,
@@ -136,10 +141,11 @@ fn prune_when_full(
     Ok(pruned)
 }
 
-/// Looks at everything and decides. Changes nothing.
+/// Looks at everything and decides. Changes nothing. Our own lock tells what time it is at the destination.
 fn survey(
     repository: &Arc<Repository>,
     options: &PruneOptions,
+    lock: Option<&Lock>,
     progress: &Progress,
 ) -> Result<(Inventory, Plan)> {
     // In this order, because in a dry run others may add backups meanwhile: what a snapshot names is in the index that is loaded after it.
@@ -161,9 +167,10 @@ fn survey(
     let reader = BlobReader::new(Arc::clone(repository), index);
     let used = used::find(&reader, &snapshots.good, progress)?;
     progress.step("listing packs");
-    let packs = repository.list(FileType::Pack)?;
+    let now = lock.map_or(Ok(None), Lock::stored_at)?;
+    let packs = repository.listing(FileType::Pack)?.objects;
     let inventory = Inventory::take(reader, &used, &packs, progress)?;
-    let plan = plan(inventory.packs(), inventory.orphans(), options)
+    let plan = plan(inventory.packs(), inventory.orphans(), now, options)
         .map_err(|error| error.on(format!("repository {}", repository.name())))?;
     Ok((inventory, plan))
 }

@@ -1,12 +1,15 @@
 //! What becomes of each pack: a pure decision from what the packs hold and what the operator wants, as data that can be shown.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use super::inventory::{PackKind, PackUse, Tally};
 use super::unusable;
 use crate::Result;
 use crate::id::Id;
+use crate::object::Listed;
 use crate::pack::TARGET_SIZE;
+use crate::source::Timestamp;
 
 /// A pack below this is small: half-empty ones come from runs with little new data, and each costs a request.
 const SMALL: u64 = TARGET_SIZE as u64 / 4;
@@ -31,13 +34,19 @@ pub struct PruneOptions {
     pub max_unused: MaxUnused,
     /// How many bytes of packs may be copied at most.
     pub max_repack: Option<u64>,
+    /// A pack that no index object describes stays until it is so old: a program that takes no locks, as rustic, may be writing it.
+    pub grace: Duration,
 }
+
+/// How long a pack stays that nothing describes, unless the operator says otherwise: longer than a backup takes.
+pub const GRACE: Duration = Duration::from_hours(24);
 
 impl Default for PruneOptions {
     fn default() -> Self {
         Self {
             max_unused: MaxUnused::Percent(5.0),
             max_repack: None,
+            grace: GRACE,
         }
     }
 }
@@ -70,6 +79,8 @@ pub struct Figures {
     pub remove: PackTally,
     /// Packs that no index object describes: of runs that did not finish. What is in them is not known.
     pub orphans: PackTally,
+    /// Packs of that kind that are too young to go, or of which the destination does not tell how old they are.
+    pub young: PackTally,
     /// Packs without anything used that the index describes and that are not there.
     pub gone: u64,
     /// About how many bytes are gained.
@@ -118,10 +129,19 @@ impl Plan {
     }
 }
 
-/// Decides. Fails where a pack that is needed is missing, or too short for what it should hold.
-pub fn plan(packs: &[PackUse], orphans: &[(Id, u64)], options: &PruneOptions) -> Result<Plan> {
+/// Decides. `orphans` are packs that nothing describes, and `now` what time it is at the destination, by its own clock. Fails where a pack that is
+/// needed is missing, or too short for what it should hold.
+pub fn plan(
+    packs: &[PackUse],
+    orphans: &[Listed],
+    now: Option<Timestamp>,
+    options: &PruneOptions,
+) -> Result<Plan> {
+    let (orphans, young): (Vec<&Listed>, Vec<&Listed>) = orphans
+        .iter()
+        .partition(|pack| is_old(pack, now, options.grace));
     let mut plan = Plan {
-        orphans: orphans.iter().map(|(id, _)| *id).collect(),
+        orphans: orphans.iter().map(|pack| pack.id).collect(),
         ..Plan::default()
     };
     let mut partly_used = Vec::new();
@@ -177,8 +197,25 @@ pub fn plan(packs: &[PackUse], orphans: &[(Id, u64)], options: &PruneOptions) ->
         }
     }
     plan.keep.sort_unstable();
+    let (orphans, young) = (unindexed(&orphans), unindexed(&young));
     plan.figures = figures(&plan, packs, orphans, candidates.unused_left);
+    plan.figures.young = young;
     Ok(plan)
+}
+
+/// Whether a pack has stood for so long. Where the destination tells no times, nobody knows.
+fn is_old(pack: &Listed, now: Option<Timestamp>, grace: Duration) -> bool {
+    let age = now.zip(pack.modified);
+    let age = age.map(|(now, stored)| i128::from(now) - i128::from(stored));
+    grace.is_zero() || age.is_some_and(|age| age > grace.as_nanos() as i128)
+}
+
+fn unindexed(packs: &[&Listed]) -> PackTally {
+    PackTally {
+        packs: packs.len() as u64,
+        blobs: 0,
+        bytes: packs.iter().map(|pack| pack.size).sum(),
+    }
 }
 
 impl PackUse {
@@ -242,12 +279,7 @@ fn sum(numbers: &[usize], packs: &[PackUse], bytes: impl Fn(&PackUse) -> u64) ->
     chosen.map(bytes).sum()
 }
 
-fn figures(
-    plan: &Plan,
-    packs: &[PackUse],
-    orphans: &[(Id, u64)],
-    unused_after_bytes: u64,
-) -> Figures {
+fn figures(plan: &Plan, packs: &[PackUse], orphans: PackTally, unused_after_bytes: u64) -> Figures {
     let tally = |numbers: &[usize]| PackTally {
         packs: numbers.len() as u64,
         blobs: sum(numbers, packs, |pack| pack.used.blobs + pack.unused.blobs),
@@ -258,11 +290,6 @@ fn figures(
         bytes: sum(numbers, packs, |pack| pack.used.bytes),
     };
     let there = [&*plan.keep, &plan.repack, &plan.remove].concat();
-    let orphans = PackTally {
-        packs: orphans.len() as u64,
-        blobs: 0,
-        bytes: orphans.iter().map(|(_, size)| size).sum(),
-    };
     let remove = tally(&plan.remove);
     Figures {
         indexed: tally(&there),
@@ -275,6 +302,7 @@ fn figures(
         copied: used(&plan.repack),
         remove,
         orphans,
+        young: PackTally::default(),
         gone: plan.gone.len() as u64,
         freed_bytes: remove.bytes + orphans.bytes + sum(&plan.repack, packs, PackUse::wasted_bytes),
         unused_after_bytes,

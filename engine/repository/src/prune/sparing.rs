@@ -108,16 +108,28 @@ impl Sparing<'_> {
     /// Replaces an index object by one without what is to be forgotten, and removes the packs that none names any more.
     fn rewrite(&mut self, id: &Id) -> Result<()> {
         self.progress.check_cancelled()?;
-        let mut file = self.load(id)?;
+        let file = self.load(id)?;
         let named = self.named(&file);
-        file.packs.retain(|pack| !named.contains(&pack.id));
-        file.supersedes.clear();
+        let (forgotten, kept) = file
+            .packs
+            .into_iter()
+            .partition(|pack| named.contains(&pack.id));
+        let file = |packs| IndexFile {
+            supersedes: Vec::new(),
+            packs,
+        };
+        let (forgotten, file) = (file(forgotten), file(kept));
         self.lock.ensure_held()?;
         if !file.packs.is_empty() {
             let save = || self.repository.save_json(FileType::Index, &file);
             self.repository.with_reserve(save)?;
         }
         self.repository.delete(FileType::Index, id)?;
+        if let Err(error) = self.lock.ensure_held() {
+            // Somebody may have passed our lock over, and rely on what it said.
+            let _ = self.repository.save_json(FileType::Index, &forgotten);
+            return Err(error);
+        }
         let mut free = Vec::new();
         for pack in named {
             let left = self.namings.entry(pack).or_default();

@@ -12,6 +12,7 @@ use crate::index::{IndexFile, IndexPack, IndexWriter};
 use crate::lock::Lock;
 use crate::pack;
 use crate::progress::Progress;
+use crate::prune::remove;
 use crate::repository::Repository;
 use crate::{Result, parallel};
 
@@ -100,10 +101,8 @@ pub fn repair_index(
             progress.step("writing the new index");
             let new = writer.finish()?;
             progress.step("removing the old index");
-            lock.ensure_held()?;
             let old: Vec<Id> = files.into_iter().filter(|id| !new.contains(id)).collect();
-            let threads = repository.destination().parallelism();
-            parallel::for_each(threads, &old, |id| repository.delete(FileType::Index, id))?;
+            remove(repository, FileType::Index, &old, lock, progress)?;
         }
     }
     if let Some(lock) = lock {

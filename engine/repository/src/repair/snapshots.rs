@@ -117,7 +117,7 @@ pub fn repair_snapshots(
             progress.check_cancelled()?;
             lock.ensure_held()?;
             let new = replaced.get(&repair.id);
-            carry_out(repository, &snapshots, repair, new)?;
+            carry_out(repository, &snapshots, repair, new, lock)?;
         }
     }
     if let Some(lock) = lock {
@@ -233,12 +233,25 @@ fn without_lost(id: &Id, snapshot: &Snapshot, tree: Id, changes: &Changes) -> Sn
     new
 }
 
+/// Nothing of it stays where somebody took the lock away meanwhile: what it needs may be gone.
+fn save(repository: &Repository, snapshot: &Snapshot, lock: &Lock) -> Result<Id> {
+    let object = repository.seal_object(snapshot)?;
+    let id = object.sha256();
+    let put = repository.put_object(FileType::Snapshot, &object);
+    if let Err(error) = put.and_then(|()| lock.ensure_held()) {
+        let _ = repository.delete(FileType::Snapshot, &id);
+        return Err(error);
+    }
+    Ok(id)
+}
+
 /// The new one counts before the old one goes.
 fn carry_out(
     repository: &Repository,
     snapshots: &Snapshots,
     repair: &mut SnapshotRepair,
     replacement: Option<&Snapshot>,
+    lock: &Lock,
 ) -> Result<()> {
     match &mut repair.fate {
         Fate::NotUnderstood(_) => return Ok(()),
@@ -251,7 +264,7 @@ fn carry_out(
             let there = snapshots.good.iter().find(|(_, it)| it == replacement);
             *new = Some(match there {
                 Some((id, _)) => *id,
-                None => replacement.save(repository)?,
+                None => save(repository, replacement, lock)?,
             });
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::destination::{Body, Destination, ObjectMetadata, PutOptions};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Time};
 
 /// What a destination can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +85,35 @@ pub struct MemoryDestination {
     state: Mutex<State>,
 }
 
+#[derive(Clone)]
+struct Object {
+    content: Bytes,
+    /// Nanoseconds since the Unix epoch.
+    modified: i64,
+}
+
+impl Object {
+    fn new(content: Bytes) -> Self {
+        Self {
+            content,
+            modified: Time::now().nanoseconds(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<String, Bytes>,
+    objects: BTreeMap<String, Object>,
     calls: Vec<Call>,
     faults: Vec<Fault>,
     capacity: Option<u64>,
+    after_put: Option<AfterPut>,
+    /// So many listings of a prefix do not name the newest object yet.
+    lag: Option<(String, usize)>,
 }
+
+/// Is told the key of each object that was put.
+pub type AfterPut = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
 
 impl MemoryDestination {
     /// An empty one.
@@ -114,6 +137,16 @@ impl MemoryDestination {
         self.state().faults.push(fault);
     }
 
+    /// From now on, lets somebody else do something after each `put`, before it returns.
+    pub fn after_put(&self, call: Option<AfterPut>) {
+        self.state().after_put = call;
+    }
+
+    /// So many listings of `prefix` do not name the newest object.
+    pub fn lag_behind(&self, prefix: &str, listings: usize) {
+        self.state().lag = Some((prefix.to_owned(), listings));
+    }
+
     /// Lets all calls succeed again.
     pub fn heal(&self) {
         let mut state = self.state();
@@ -124,6 +157,16 @@ impl MemoryDestination {
     /// A `put` that would take it beyond `bytes` of content fails with [`ErrorKind::OutOfSpace`].
     pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity = Some(bytes);
+    }
+
+    /// Lets an object be as if it had been put so long ago.
+    pub fn age(&self, key: &str, by: Duration) {
+        let mut state = self.state();
+        let object = state.objects.get_mut(key);
+        let by = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+        if let Some(object) = object {
+            object.modified = object.modified.saturating_sub(by);
+        }
     }
 
     /// All calls so far.
@@ -143,13 +186,19 @@ impl MemoryDestination {
 
     /// An object, past recording and faults.
     pub fn object(&self, key: &str) -> Option<Bytes> {
-        self.state().objects.get(key).cloned()
+        self.state()
+            .objects
+            .get(key)
+            .map(|object| object.content.clone())
     }
 
     /// Puts an object in place, or takes it away, past recording and faults: for damage.
     pub fn set_object(&self, key: &str, content: Option<Bytes>) {
         match content {
-            Some(content) => self.state().objects.insert(key.to_owned(), content),
+            Some(content) => self
+                .state()
+                .objects
+                .insert(key.to_owned(), Object::new(content)),
             None => self.state().objects.remove(key),
         };
     }
@@ -207,7 +256,7 @@ impl State {
         let held: u64 = self
             .objects
             .values()
-            .map(|object| object.len() as u64)
+            .map(|object| object.content.len() as u64)
             .sum();
         if let Some(capacity) = self.capacity
             && held + body.bytes().len() as u64 > capacity
@@ -216,21 +265,32 @@ impl State {
         }
         // A copy: the bytes themselves may belong to a pool that waits for them.
         let content = Bytes::copy_from_slice(body.bytes());
-        self.objects.insert(key.to_owned(), content);
+        self.objects.insert(key.to_owned(), Object::new(content));
         Ok(())
     }
 
+    /// The object that a listing does not name yet.
+    fn hidden(&mut self, prefix: &str) -> Option<String> {
+        let (_, listings) = self.lag.as_mut().filter(|(of, _)| of == prefix)?;
+        *listings = listings.checked_sub(1)?;
+        let objects = self.objects.iter();
+        let found = objects.filter(|(key, _)| key.starts_with(prefix));
+        found
+            .max_by_key(|(_, object)| object.modified)
+            .map(|(key, _)| key.clone())
+    }
+
     fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
-        let object = self
+        let Object { content, .. } = self
             .objects
             .get(key)
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no object {key}")))?;
-        let size = object.len() as u64;
+        let size = content.len() as u64;
         let end = length.map_or(size.max(offset), |length| offset.saturating_add(length));
         if end > size {
             return Err(Error::corrupted(format!("{key} is shorter than expected")));
         }
-        Ok(object.slice(offset as usize..end as usize))
+        Ok(content.slice(offset as usize..end as usize))
     }
 }
 
@@ -251,7 +311,12 @@ impl Destination for MemoryDestination {
         let size = body.bytes().len() as u64;
         self.call(Operation::Put, key, size, |state| {
             state.put(key, body, options)
-        })
+        })?;
+        let after_put = self.state().after_put.clone();
+        if let Some(call) = after_put {
+            call(key);
+        }
+        Ok(())
     }
 
     fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Bytes> {
@@ -268,10 +333,11 @@ impl Destination for MemoryDestination {
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMetadata>> {
         self.call(Operation::List, prefix, 0, |state| {
+            let hidden = state.hidden(prefix);
             Ok(state
                 .objects
                 .iter()
-                .filter(|(key, _)| key.starts_with(prefix))
+                .filter(|(key, _)| key.starts_with(prefix) && Some(*key) != hidden.as_ref())
                 .map(|(key, object)| metadata(key, object))
                 .collect())
         })
@@ -285,10 +351,10 @@ impl Destination for MemoryDestination {
     }
 }
 
-fn metadata(key: &str, object: &Bytes) -> ObjectMetadata {
+fn metadata(key: &str, object: &Object) -> ObjectMetadata {
     ObjectMetadata {
         key: key.to_owned(),
-        size: object.len() as u64,
-        modified: None,
+        size: object.content.len() as u64,
+        modified: Some(object.modified),
     }
 }

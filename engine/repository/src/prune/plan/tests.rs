@@ -31,8 +31,9 @@ fn check(packs: &[PackUse], max_unused: MaxUnused, max_repack: Option<u64>, expe
     let options = PruneOptions {
         max_unused,
         max_repack,
+        ..PruneOptions::default()
     };
-    let plan = plan(packs, &[], &options).expect("a plan");
+    let plan = plan(packs, &[], None, &options).expect("a plan");
     let fate = |number| {
         let fates = [
             (&plan.keep, 'k'),
@@ -125,7 +126,7 @@ fn a_pack_that_is_gone_matters_only_where_it_is_needed() {
         (gone(pack(1, 3)), "is missing, and backups need it"),
         (short, "is 1048576 bytes long where the index describes"),
     ] {
-        let error = plan(&[pack], &[], &PruneOptions::default()).expect_err("needed");
+        let error = plan(&[pack], &[], None, &PruneOptions::default()).expect_err("needed");
         assert_eq!(error.kind(), ErrorKind::Corrupted);
         assert!(error.to_string().contains(expected), "{error}");
     }
@@ -133,13 +134,16 @@ fn a_pack_that_is_gone_matters_only_where_it_is_needed() {
 
 #[test]
 fn the_figures_say_what_is_gained() {
-    let orphan = (Id::of(b"orphan"), 1000);
+    let orphan = orphan(1000, None);
     let packs = [pack(16, 0), pack(0, 16), pack(8, 8), pack(15, 1)];
     let options = PruneOptions {
         max_unused: MaxUnused::Bytes(MIB),
-        max_repack: None,
+        grace: Duration::ZERO,
+        ..PruneOptions::default()
     };
-    let figures = plan(&packs, &[orphan], &options).expect("a plan").figures;
+    let figures = plan(&packs, &[orphan], None, &options)
+        .expect("a plan")
+        .figures;
     assert_eq!(
         figures.used,
         Tally {
@@ -158,4 +162,41 @@ fn the_figures_say_what_is_gained() {
     assert_eq!((figures.repack.packs, figures.remove.packs), (1, 1));
     assert_eq!(figures.freed_bytes, 24 * MIB + 500 + 1000);
     assert_eq!(figures.unused_after_bytes, MIB);
+}
+
+/// A pack that nothing describes, stored at that second.
+fn orphan(size: u64, stored: Option<i64>) -> Listed {
+    Listed {
+        id: Id::of(&stored.unwrap_or_default().to_le_bytes()),
+        size,
+        modified: stored.map(|seconds| seconds * 1_000_000_000),
+    }
+}
+
+/// Somebody who takes no lock may be writing it.
+#[test]
+fn what_nothing_describes_stays_until_it_is_old() {
+    let now = 1_790_000_000;
+    let orphans = [
+        orphan(1, Some(now - 86_401)),
+        orphan(10, Some(now - 86_399)),
+        orphan(100, Some(now + 60)),
+        orphan(1000, None),
+    ];
+    let check = |now: Option<i64>, grace, expected: (u64, u64)| {
+        let options = PruneOptions {
+            grace,
+            ..PruneOptions::default()
+        };
+        let now = now.map(|seconds| seconds * 1_000_000_000);
+        let plan = plan(&[], &orphans, now, &options).expect("a plan");
+        let Figures { orphans, young, .. } = plan.figures;
+        assert_eq!((orphans.bytes, young.bytes), expected);
+        assert_eq!(plan.orphans.len() as u64, orphans.packs);
+    };
+    check(Some(now), GRACE, (1, 1110));
+    check(Some(now + 86_400), GRACE, (11, 1100));
+    check(Some(now), Duration::ZERO, (1111, 0));
+    check(None, GRACE, (0, 1111));
+    check(None, Duration::ZERO, (1111, 0));
 }
