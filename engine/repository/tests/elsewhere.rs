@@ -123,7 +123,7 @@ fn a_prune_keeps_the_copy_that_is_whole() {
     let everything = PruneOptions {
         max_unused: MaxUnused::Bytes(0),
         max_repack: None,
-        grace: Duration::ZERO,
+        grace: std::time::Duration::ZERO,
     };
     for options in [everything, PruneOptions::default()] {
         for run in [0, 1] {

@@ -19,7 +19,7 @@ use strongroom_repository::{ErrorKind, FileType, Lock, Progress, RESERVE_KEY, Re
 const EVERYTHING: PruneOptions = PruneOptions {
     max_unused: MaxUnused::Bytes(0),
     max_repack: None,
-    grace: Duration::ZERO,
+    grace: std::time::Duration::ZERO,
 };
 
 struct Disk {

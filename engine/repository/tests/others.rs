@@ -10,11 +10,10 @@ use common::{Fixture, noise};
 use serde_json::{Map, Value, json};
 use strongroom_repository::check::{CheckOptions, check};
 use strongroom_repository::copy::copy;
-use strongroom_repository::lock::{self, Holder};
 use strongroom_repository::prune::{PruneOptions, prune};
 use strongroom_repository::testing::Restic;
 use strongroom_repository::tree::{Node, Tree};
-use strongroom_repository::{FileType, Id, Lock, Progress, Snapshot};
+use strongroom_repository::{ErrorKind, FileType, Id, Lock, Progress, Snapshot};
 
 /// Changes the only key file, which is named by its content.
 fn change_key(repository: &Path, change: impl Fn(&mut Map<String, Value>)) {
@@ -152,9 +151,9 @@ fn a_snapshot_keeps_what_its_writer_put_there() {
     }
 }
 
-/// restic takes a lock without a time for one of the year 1.
+/// What a lock says of time is not asked: the destination knows when it was stored.
 #[test]
-fn a_lock_that_says_nothing_is_stale() {
+fn a_lock_that_says_nothing_counts_for_half_an_hour() {
     let fixture = Fixture::new();
     let repository = fixture.reopen();
     for lock in [
@@ -165,14 +164,16 @@ fn a_lock_that_says_nothing_is_stale() {
             .save_json(FileType::Lock, &lock)
             .expect("written");
     }
+    let error = Lock::shared(&repository).err().expect("is refused");
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    for (id, _) in repository.list(FileType::Lock).expect("listed") {
+        let path = fixture.path("repository").join(FileType::Lock.key(&id));
+        let lock = fs::File::options().append(true).open(path).expect("opens");
+        let stored = std::time::SystemTime::now() - std::time::Duration::from_mins(31);
+        lock.set_modified(stored).expect("is old");
+    }
     drop(Lock::shared(&repository).expect("nobody is there"));
-    let judged = lock::unlock(&repository, false).expect("looked at");
-    assert_eq!(judged.len(), 2);
-    assert!(
-        judged
-            .iter()
-            .all(|lock| lock.holder == Holder::Silent && lock.is_removed)
-    );
+    assert!(repository.list(FileType::Lock).expect("listed").is_empty());
 }
 
 #[test]
@@ -255,12 +256,19 @@ fn half_a_pack_that_no_index_names_is_a_note_until_it_is_pruned() {
             .count(),
         3
     );
+    let at_once = PruneOptions {
+        grace: std::time::Duration::ZERO,
+        ..PruneOptions::default()
+    };
+    let before = checked();
     prune(
         &fixture.reopen(),
         &PruneOptions::default(),
         &Progress::default(),
     )
     .expect("pruned");
+    assert_eq!(checked().notes, before.notes, "they may be somebody's");
+    prune(&fixture.reopen(), &at_once, &Progress::default()).expect("pruned");
     let report = checked();
     assert_eq!((report.problems, report.notes), (vec![], vec![]));
 }

@@ -19,7 +19,7 @@ use strongroom_repository::{
 const EVERYTHING: PruneOptions = PruneOptions {
     max_unused: MaxUnused::Bytes(0),
     max_repack: None,
-    grace: Duration::ZERO,
+    grace: std::time::Duration::ZERO,
 };
 
 fn run(repository: &Arc<Repository>, options: &PruneOptions) -> Result<Figures> {
@@ -125,7 +125,11 @@ fn a_repository_without_snapshots_is_emptied() {
     let fixture = with_unused();
     forget_oldest(&fixture);
     let repository = fixture.reopen();
-    run(&repository, &PruneOptions::default()).expect("pruned");
+    let at_once = PruneOptions {
+        grace: std::time::Duration::ZERO,
+        ..PruneOptions::default()
+    };
+    run(&repository, &at_once).expect("pruned");
     for file_type in [FileType::Pack, FileType::Index] {
         assert!(repository.list(file_type).expect("listed").is_empty());
     }

@@ -322,7 +322,7 @@ fn foreign_files_are_passed_over_and_named() {
         listing
             .objects
             .iter()
-            .map(|(id, _)| *id)
+            .map(|object| object.id)
             .collect::<Vec<_>>(),
         [id]
     );

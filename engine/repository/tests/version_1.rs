@@ -26,7 +26,7 @@ use strongroom_repository::{
 const EVERYTHING: PruneOptions = PruneOptions {
     max_unused: MaxUnused::Bytes(0),
     max_repack: None,
-    grace: Duration::ZERO,
+    grace: std::time::Duration::ZERO,
 };
 
 fn fill(fixture: &Fixture) {

@@ -123,7 +123,7 @@ impl Destination for DirectoryDestination {
             Ok(metadata) => Ok(Some(ObjectMetadata {
                 key: key.to_owned(),
                 size: metadata.len(),
-                modified: None,
+                modified: modified(&metadata),
             })),
             Err(error) if error.kind() == Io::NotFound => Ok(None),
             Err(error) => Err(failed(&path, error)),
@@ -147,6 +147,13 @@ impl Destination for DirectoryDestination {
             result => result,
         }
     }
+}
+
+/// Nanoseconds since the Unix epoch.
+fn modified(metadata: &fs::Metadata) -> Option<i64> {
+    let modified = metadata.modified().ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_nanos()).ok()
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {

@@ -181,7 +181,7 @@ fn a_prune_stops_at_damage() {
     let options = PruneOptions {
         max_unused: MaxUnused::Bytes(0),
         max_repack: None,
-        grace: Duration::ZERO,
+        grace: std::time::Duration::ZERO,
     };
     let error = prune(&repository, &options, &Progress::default()).expect_err("it stops");
     let expected = format!(

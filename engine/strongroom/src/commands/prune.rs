@@ -1,5 +1,7 @@
 //! `prune`: gives back the space that no backup needs, or shows what it would do.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
 use strongroom_repository::Result;
@@ -8,7 +10,7 @@ use strongroom_repository::prune::{Figures, MaxUnused, PruneOptions, Pruned};
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
-use crate::render::size;
+use crate::render::{size, span};
 use crate::render::table::{Align, Cell, Table};
 use crate::run::open::AtDestination;
 use crate::run::prune::prune_all;
@@ -28,6 +30,17 @@ pub struct PruneArgs {
     /// Copy packs of at most this size in total, such as 10GiB; the next prune goes on
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     max_repack: Option<u64>,
+    /// Packs that no index names stay until they are so old: a program that takes no locks, such as rustic, may be writing them. `0` removes
+    /// them at once
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = grace)]
+    grace: Duration,
+}
+
+/// `1d`, `12h`, or `0`.
+pub(super) fn grace(text: &str) -> Result<Duration, String> {
+    let zero = (text == "0").then_some(Duration::ZERO);
+    zero.or_else(|| span::parse(text))
+        .ok_or_else(|| format!("must be {}, or 0", span::FORM))
 }
 
 /// `5%`, `500MiB`, `0` or `unlimited`.
@@ -55,6 +68,7 @@ pub fn run(args: &PruneArgs, context: &Context) -> Result<Exit> {
     let options = PruneOptions {
         max_unused: args.max_unused,
         max_repack: args.max_repack,
+        grace: args.grace,
     };
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let pruned = prune_all(
@@ -83,11 +97,13 @@ pub(super) fn show(
     let mut exit = Exit::Done;
     for pruned in pruned {
         match &pruned.result {
-            Ok(done) if !context.screen.is_json() => {
-                let text = text(&pruned.destination, done, dry_run, context);
-                context.screen.result(&text)?;
+            Ok(done) => {
+                if !context.screen.is_json() {
+                    let text = text(&pruned.destination, done, dry_run, context);
+                    context.screen.result(&text)?;
+                }
+                note_young(&pruned.destination, &done.figures, context);
             }
-            Ok(_) => {}
             Err(error) => {
                 context.screen.error(error);
                 exit = Exit::Failed;
@@ -95,6 +111,19 @@ pub(super) fn show(
         }
     }
     Ok(exit)
+}
+
+/// Space that a person may wait for.
+fn note_young(destination: &str, figures: &Figures, context: &Context) {
+    let packs = match figures.young.packs {
+        0 => return,
+        1 => "1 pack".to_owned(),
+        packs => format!("{} packs", size::count(packs)),
+    };
+    context.screen.note(&format!(
+        "{destination}: {packs} ({}) that no index names stay for now: another program that takes no locks may be writing them; `strongroom prune {destination} --grace 0` removes them where no such program is at work",
+        size::bytes(figures.young.bytes)
+    ));
 }
 
 pub(super) fn to_json(pruned: &AtDestination<Pruned>) -> Value {
@@ -116,6 +145,7 @@ pub(super) fn to_json(pruned: &AtDestination<Pruned>) -> Value {
         "repack": {"packs": figures.repack.packs, "blobs": figures.copied.blobs, "bytes": figures.copied.bytes},
         "remove": {"packs": figures.remove.packs, "blobs": figures.remove.blobs, "bytes": figures.remove.bytes},
         "orphans": {"packs": figures.orphans.packs, "bytes": figures.orphans.bytes},
+        "young_orphans": {"packs": figures.young.packs, "bytes": figures.young.bytes},
         "missing_packs": figures.gone,
         "freed_bytes": figures.freed_bytes,
         "unused_after_bytes": figures.unused_after_bytes,
@@ -166,6 +196,7 @@ fn table(figures: &Figures) -> Table {
         copied,
         remove,
         orphans,
+        young,
         ..
     } = figures;
     row(
@@ -194,6 +225,9 @@ fn table(figures: &Figures) -> Table {
         None,
         orphans.bytes,
     );
+    if young.packs > 0 {
+        row("in no index, but young", Some(young.packs), None, young.bytes);
+    }
     table
 }
 

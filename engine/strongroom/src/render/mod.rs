@@ -5,6 +5,7 @@ pub mod narrow;
 pub mod progress;
 pub mod screen;
 pub mod size;
+pub mod span;
 pub mod style;
 pub mod table;
 pub mod text;
