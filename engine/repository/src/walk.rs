@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use crate::beneath::open_beneath;
 use crate::exclude::Exclude;
 use crate::metadata::Metadata;
+use crate::mount::is_mount_point;
 use crate::source::Tree;
 use crate::{Error, ErrorKind, Result, descriptors};
 
@@ -117,6 +118,11 @@ impl Walk {
         &self.root_metadata
     }
 
+    /// Whether something is mounted at the root, where the system tells.
+    pub fn is_root_mount_point(&self) -> Option<bool> {
+        is_mount_point(&self.prefetch.ground().root)
+    }
+
     /// What lies in `directory`. Each directory can be listed once ahead of time; asking again reads it again.
     ///
     /// From now on its sub-directories are listed ahead: call [`skip`](Self::skip) for one that will not be listed.
@@ -153,6 +159,8 @@ fn open_root(path: &Path) -> Result<(OwnedFd, Metadata)> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let failed = |error: Errno| match error {
         Errno::NOTDIR => Error::new(ErrorKind::InvalidConfig, "is not a directory"),
+        Errno::NOENT => Error::io("directory cannot be opened", error.into())
+            .hint("correct the path, or mount what belongs there"),
         error => Error::io("directory cannot be opened", error.into()),
     };
     let opened = rustix::fs::open(path, flags, Mode::empty());

@@ -250,6 +250,7 @@ fn a_repository_is_no_source_of_its_own_backup() {
     let repository = folder.path().join("repo");
     fs::create_dir_all(repository.join("data/00")).expect("folders");
     fs::create_dir_all(repository.join("photos")).expect("a folder");
+    fs::write(repository.join("photos/a"), "a").expect("written");
     for inside in ["", "data", "data/00"] {
         let root = repository.join(inside);
         let error = held(&root, vec![own(&repository, true)]).expect_err("refused");

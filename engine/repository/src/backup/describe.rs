@@ -6,6 +6,7 @@ use super::sink::Gathered;
 use super::stats::{Counts, SourceReport};
 use crate::id::Id;
 use crate::identity::Identity;
+use crate::loss::ACCEPTED;
 use crate::snapshot::{INCOMPLETE, Snapshot, Summary};
 use crate::time::Time;
 
@@ -16,6 +17,8 @@ pub(crate) struct Description<'a> {
     pub(crate) report: &'a SourceReport,
     /// The snapshot that was continued.
     pub(crate) parent: Option<&'a str>,
+    /// Whether it holds next to nothing of what the one before held, and is meant to.
+    pub(crate) is_loss_accepted: bool,
 }
 
 impl Description<'_> {
@@ -43,6 +46,7 @@ impl Description<'_> {
             missing: report.missing.clone(),
             warnings: gathered.warnings.clone(),
             changed: report.changed.clone(),
+            folders: gathered.folders.clone(),
             restore_by_hand: format!(
                 "restic -r REPOSITORY restore SNAPSHOT --target DIR puts the data below DIR/{}",
                 info.name
@@ -62,6 +66,9 @@ impl Description<'_> {
         ];
         if self.report.is_incomplete() {
             tags.push(INCOMPLETE.into());
+        }
+        if self.is_loss_accepted {
+            tags.push(ACCEPTED.into());
         }
         if run.sources > 1 {
             tags.push(format!("run-sources:{}", run.sources));

@@ -64,6 +64,9 @@ pub struct Manifest {
     /// Files that changed while they were read, twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<String>,
+    /// Host directories that were walked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<Folder>,
     /// How to restore it with nothing but the stock tools.
     pub restore_by_hand: String,
 }
@@ -79,6 +82,23 @@ impl Manifest {
         let noted = self.attributes.get("method");
         self.method.as_ref().or(noted).map(String::as_str) == Some("logical")
     }
+}
+
+/// A host directory that was walked, as far as it tells the next backup whether the same is still there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// Where it is in the backup, empty for the source's root.
+    pub path: String,
+    /// Where it was on the host.
+    pub root: String,
+    /// Its device's number, which another start of the machine may change.
+    pub device: u64,
+    /// Whether something was mounted there, where the system told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_mount_point: Option<bool>,
+    /// Where other file systems were mounted below it, and held something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<String>,
 }
 
 /// A file that a plugin wrote as a stream.

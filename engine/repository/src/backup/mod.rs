@@ -12,12 +12,15 @@
 
 mod describe;
 mod directory;
+mod expected;
 mod failure;
 mod file;
 mod filler;
 pub mod manifest;
+mod mounts;
 mod own;
 mod parent;
+mod past;
 mod pipeline;
 mod reader;
 mod root;
@@ -29,6 +32,7 @@ mod storer;
 mod target;
 mod tree;
 
+pub use expected::Expected;
 pub use manifest::Manifest;
 pub use own::OwnFolder;
 pub(crate) use pipeline::worker_count;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::manifest::Stream;
+use super::past::{Earlier, Noted};
 use super::pipeline::Shared;
 use super::session::SourceInfo;
 use super::target::Target;
+use crate::ErrorKind;
 use crate::blob::BlobType;
 use crate::blobs::BlobReader;
 use crate::contents::Contents;
@@ -18,7 +20,6 @@ use crate::snapshot::Snapshot;
 use crate::source::Parent;
 use crate::time::Time;
 use crate::tree::{FileTime, Node, NodeType, Tree};
-use crate::{ErrorKind, Result};
 
 /// Changes that come so soon before a backup begins may carry the same time as one that comes after a file was read: file systems keep
 /// times in ticks (of at most 10 ms on Linux). Such a file is read again the next time.
@@ -31,54 +32,33 @@ pub(crate) struct Continued {
     pub(crate) root: Node,
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) trees: ParentTrees,
+    /// What it says of what there was.
+    pub(crate) noted: Noted,
     /// Bytes and files, where its snapshot tells.
     pub(crate) figures: Option<(u64, u64)>,
 }
 
 impl Continued {
     /// The newest backup of this source by this host and plugin whose time has come, as the first target has it that goes on. One that cannot be read costs time,
-    /// never the backup: everything is read then. A target that cannot even say which backups it has is out of reach, and given up.
+    /// never the backup: everything is read then.
     pub(crate) fn find(
         shared: &Arc<Shared>,
         info: &SourceInfo,
-        hostname: &str,
-    ) -> Result<Option<Self>> {
-        let going_on = || shared.targets.iter().find(|target| !target.has_failed());
-        let (target, snapshots) = loop {
-            let Some(target) = going_on() else {
-                return Ok(None);
-            };
-            match target.repository().snapshots() {
-                Ok(snapshots) => break (target, snapshots.good),
-                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-                Err(error) => {
-                    let name = target.repository().name();
-                    let message =
-                        format!("the parent backup cannot be looked for at {name}: {error}");
-                    shared.progress.warn(message);
-                    target.give_up(error.or_on(format_args!("destination {name}")));
-                }
-            }
-        };
-        let ours = || {
-            let newest_first = snapshots.iter().rev();
-            newest_first.filter(|(_, snapshot)| {
-                snapshot.tag("source") == Some(&info.name) && snapshot.hostname == hostname
-            })
-        };
+        earlier: &Earlier<'_>,
+    ) -> Option<Self> {
+        let target = earlier.first()?;
+        let ours = || earlier.at_first().iter().rev();
         // One that was made while the clock was ahead would stay the newest for as long as it was, and be less and less like what is there.
         let now = Time::now();
         let newest = ours().find(|(_, snapshot)| !snapshot.time.is_to_come(now));
-        let Some((id, snapshot)) = newest.or_else(|| ours().next()).cloned() else {
-            return Ok(None);
-        };
+        let (id, snapshot) = newest.or_else(|| ours().next()).cloned()?;
         let reader = BlobReader::new(Arc::clone(target.repository()), Arc::clone(target.index()));
         match Contents::open(Arc::new(reader), id, &snapshot) {
-            Ok(contents) => Ok(Self::of(&contents, &snapshot, info, shared)),
+            Ok(contents) => Self::of(&contents, &snapshot, info, shared),
             Err(error) => {
                 let message = format!("the parent backup {} cannot be used: {error}", id.short());
                 shared.progress.warn(message);
-                Ok(None)
+                None
             }
         }
     }
@@ -119,6 +99,7 @@ impl Continued {
             root: contents.root().clone(),
             streams: manifest.streams.clone(),
             trees,
+            noted: Noted::of(manifest),
             figures,
         })
     }

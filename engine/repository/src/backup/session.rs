@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::describe::{Description, summary};
+use super::expected::{Delivered, Expected, Verdict};
 use super::own::{OwnFolder, OwnFolders};
 use super::parent::Continued;
+use super::past::{Earlier, Reference, held};
 use super::pipeline::Pipeline;
 use super::root::store_root;
-use super::sink::SessionSink;
+use super::sink::{Gathered, SessionSink};
 use super::stats::{Counts, SourceReport, Stats};
 use super::storer::Storer;
 use super::target::Target;
@@ -134,8 +136,18 @@ impl BackupSession {
     /// An error is the source's own as long as [`check`](Self::check) succeeds: nothing of it will count, others may be added, and their snapshots
     /// name the one that is missing.
     pub fn add(&mut self, info: &SourceInfo, source: &mut dyn Source) -> Result<SourceReport> {
+        self.add_expecting(info, &Expected::default(), source)
+    }
+
+    /// As [`add`](Self::add). What does not meet what is expected is an error of the source.
+    pub fn add_expecting(
+        &mut self,
+        info: &SourceInfo,
+        expected: &Expected,
+        source: &mut dyn Source,
+    ) -> Result<SourceReport> {
         self.check()?;
-        let added = self.add_source(info, source);
+        let added = self.add_source(info, expected, source);
         if added.is_err() {
             self.lack(&info.name);
         }
@@ -153,6 +165,11 @@ impl BackupSession {
         let _ = self.pipeline.shared.own.set(OwnFolders::new(folders));
     }
 
+    /// The host's name in the snapshots, where it is not the system's: backups of one name are one history.
+    pub fn made_by(&mut self, hostname: &str) {
+        hostname.clone_into(&mut self.identity.hostname);
+    }
+
     /// Says of a source of the run that it could not even be begun.
     pub fn lack(&mut self, source: &str) {
         self.lacking.push(source.to_owned());
@@ -163,16 +180,23 @@ impl BackupSession {
         self.staged.is_empty()
     }
 
-    fn add_source(&mut self, info: &SourceInfo, source: &mut dyn Source) -> Result<SourceReport> {
+    fn add_source(
+        &mut self,
+        info: &SourceInfo,
+        expected: &Expected,
+        source: &mut dyn Source,
+    ) -> Result<SourceReport> {
         let started = Time::now();
         let stats = Arc::new(Stats::default());
         let shared = Arc::clone(&self.pipeline.shared);
         shared.progress.begin_part();
         shared.progress.step(format!("backing up {}", info.name));
+        let earlier = Earlier::find(&shared, &self.run, info, &self.identity.hostname)?;
         let parent = match info.kind {
             Kind::Full => None,
-            Kind::Incremental => Continued::find(&shared, info, &self.identity.hostname)?,
+            Kind::Incremental => Continued::find(&shared, info, &earlier),
         };
+        let reference = earlier.reference(info, parent.as_ref()).map(Arc::new);
         let kind = match &parent {
             None => Kind::Full,
             Some(continued) => {
@@ -181,7 +205,8 @@ impl BackupSession {
             }
         };
         let parent_id = parent.as_ref().map(|continued| continued.parent.id.clone());
-        let sink = SessionSink::new(&shared, &stats, parent);
+        let sink =
+            SessionSink::new(&shared, &stats, parent).expecting(reference.as_ref(), expected);
         let outcome = source.backup(kind, &sink);
         let outcome = shared.failure.explain(outcome.and_then(|outcome| {
             shared.check()?;
@@ -192,11 +217,13 @@ impl BackupSession {
         report.missing = gathered.missing.clone();
         report.attributes = gathered.notes.clone();
         report.attributes.extend(outcome.attributes);
+        let verdict = self.judge(expected, &report, &gathered, reference.as_deref())?;
         let description = Description {
             run: &self.run,
             identity: &self.identity,
             report: &report,
             parent: parent_id.as_deref(),
+            is_loss_accepted: verdict == Verdict::Accepted,
         };
         let manifest = description.manifest(info, &gathered);
         let tree = store_root(gathered, &manifest, &mut self.storer, &stats)?;
@@ -208,6 +235,40 @@ impl BackupSession {
             counts: report.counts,
         });
         Ok(report)
+    }
+
+    /// Whether what the source delivered is what it was, or meant to be.
+    fn judge(
+        &self,
+        expected: &Expected,
+        report: &SourceReport,
+        gathered: &Gathered,
+        before: Option<&Reference>,
+    ) -> Result<Verdict> {
+        let was_mounted = |path: &str| {
+            let folder = before.and_then(|before| before.noted.folder(path));
+            folder.is_some_and(|folder| folder.is_mount_point == Some(true))
+        };
+        let no_mounts = gathered
+            .folders
+            .iter()
+            .filter(|folder| folder.is_mount_point == Some(false) && was_mounted(&folder.path));
+        let delivered = Delivered {
+            source: &report.source,
+            job: &self.run.job,
+            report,
+            holds: held(&report.attributes),
+            no_mounts: no_mounts.map(|folder| folder.root.clone()).collect(),
+            unmounted: gathered.unmounted.clone(),
+        };
+        let verdict = expected.judge(&delivered, before)?;
+        if verdict == Verdict::Empty {
+            self.pipeline.shared.progress.warn(format!(
+                "{0} holds no files: if that is as it should be, set `allow_empty = true` in [sources.{0}]",
+                report.source
+            ));
+        }
+        Ok(verdict)
     }
 
     /// Makes everything durable, in the order that lets a kill at any moment lose at most this run: packs, index, snapshots.

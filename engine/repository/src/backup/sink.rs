@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::directory::Home;
+use super::expected::Expected;
 use super::file::FileInProgress;
 use super::filler::Filler;
-use super::manifest::Stream;
+use super::manifest::{Folder, Stream};
 use super::parent::Continued;
+use super::past::Reference;
 use super::pipeline::{MAX_WRITERS, Shared};
 use super::stats::{Problem, Stats};
 use super::storer::Storer;
-use super::tree::archive_tree;
+use super::tree::{Ground, archive_tree};
 use crate::guard::lock;
 use crate::id::Id;
 use crate::source::{Attributes, Begun, Entry, Parent, Sink, Summary, Tree, Writer};
@@ -26,6 +28,10 @@ pub(crate) struct SessionSink {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
     parent: Option<Continued>,
+    /// What the last backup that counts says of what there was.
+    reference: Option<Arc<Reference>>,
+    /// Whether a host directory has to be a mount point.
+    expect_mount: bool,
     gathered: Arc<Mutex<Gathered>>,
     writers: Arc<AtomicUsize>,
 }
@@ -39,6 +45,10 @@ pub(crate) struct Gathered {
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) notes: Attributes,
+    /// Host directories that were walked.
+    pub(crate) folders: Vec<Folder>,
+    /// Where something was mounted in the last backup that counts, and an empty directory is now: its path on the host.
+    pub(crate) unmounted: Vec<String>,
     /// What was asked for and is not in the backup.
     pub(crate) missing: Vec<Problem>,
     /// What whoever restores should know.
@@ -55,9 +65,22 @@ impl SessionSink {
             shared: Arc::clone(shared),
             stats: Arc::clone(stats),
             parent,
+            reference: None,
+            expect_mount: false,
             gathered: Arc::default(),
             writers: Arc::default(),
         }
+    }
+
+    /// Looks at what is walked with what there was in mind.
+    pub(crate) fn expecting(
+        mut self,
+        reference: Option<&Arc<Reference>>,
+        expected: &Expected,
+    ) -> Self {
+        self.reference = reference.cloned();
+        self.expect_mount = expected.expect_mount;
+        self
     }
 
     /// Everything, once the source says that it is done.
@@ -167,18 +190,32 @@ impl Sink for SessionSink {
         });
         let trees = self.parent.as_ref().map(|parent| &parent.trees);
         let stats = Arc::new(Stats::default());
-        let (root, left_out) = archive_tree(&self.shared, tree, before.as_ref(), trees, &stats)?;
-        for warning in left_out {
+        let ground = Ground {
+            must_be_mount_point: self.expect_mount,
+            mounts_before: self
+                .reference
+                .as_ref()
+                .map_or(&[], |it| it.noted.mounts(path)),
+        };
+        let archived = archive_tree(&self.shared, (tree, ground), before.as_ref(), trees, &stats)?;
+        for warning in archived.left_out {
             self.shared.progress.warn(&warning);
             self.warning(&warning);
         }
-        lock(&self.gathered).nodes.insert(
+        let mut gathered = lock(&self.gathered);
+        gathered.nodes.insert(
             path.to_owned(),
             Node {
                 name: file_name(path).into(),
-                ..root
+                ..archived.root
             },
         );
+        gathered.folders.push(Folder {
+            path: path.to_owned(),
+            ..archived.folder
+        });
+        gathered.unmounted.extend(archived.unmounted);
+        drop(gathered);
         let summary = stats.summary();
         self.stats.absorb(&stats, path);
         Ok(summary)

@@ -9,6 +9,8 @@ use std::thread::Builder;
 use crossbeam_channel::{Sender, bounded};
 
 use super::directory::{Directory, Home, Previous};
+use super::manifest::Folder;
+use super::mounts::Mounts;
 use super::parent::ParentTrees;
 use super::pipeline::{Shared, reader_count};
 use super::reader::{FileTask, Readers};
@@ -27,18 +29,38 @@ const WAITING_FILES: usize = 256;
 /// Threads that list directories ahead of the one that goes through them.
 const WALK_HELPERS: usize = 1;
 
-/// Backs up the directory `tree.root`. `before` is its node in the parent. The result has no name yet; with it comes which folders were left out
-/// because they are the backup's own.
+/// What is to be mounted where a directory is backed up.
+pub(crate) struct Ground<'a> {
+    /// The directory itself.
+    pub(crate) must_be_mount_point: bool,
+    /// Paths below it where something was, the last time.
+    pub(crate) mounts_before: &'a [String],
+}
+
+/// A host directory that was backed up.
+pub(crate) struct Archived {
+    /// It has no name yet.
+    pub(crate) root: Node,
+    /// What is said of folders that were left out because they are the backup's own.
+    pub(crate) left_out: Vec<String>,
+    /// Its path in the backup is the caller's.
+    pub(crate) folder: Folder,
+    /// Where something was mounted the last time, and an empty directory is now.
+    pub(crate) unmounted: Vec<String>,
+}
+
+/// Backs up the directory `tree.root`. `before` is its node in the parent.
 pub(crate) fn archive_tree(
     shared: &Arc<Shared>,
-    tree: &source::Tree,
+    (tree, ground): (&source::Tree, Ground<'_>),
     before: Option<&Node>,
     parent: Option<&ParentTrees>,
     stats: &Arc<Stats>,
-) -> Result<(Node, Vec<String>)> {
+) -> Result<Archived> {
     let own = shared.own.get();
     own.map_or(Ok(()), |own| own.refuse_root(&tree.root))?;
     let walk = Walk::start(tree, WALK_HELPERS)?;
+    let mounts = Mounts::begin(tree, &walk, &ground)?;
     let is_over = AtomicBool::new(false);
     let (tasks, waiting) = bounded(descriptors::share(WAITING_FILES, 4));
     let readers = Readers {
@@ -76,14 +98,19 @@ pub(crate) fn archive_tree(
             storer: Storer::new(shared),
             open: Vec::new(),
             left_out: Vec::new(),
+            mounts,
         };
         let walked = archiver.begin(before, sender).and_then(|()| archiver.go());
         is_over.store(true, Relaxed);
-        let left_out = std::mem::take(&mut archiver.left_out);
         // Without it the readers would wait for more.
-        drop(archiver);
+        let (left_out, mounts) = archiver.end();
         shared.failure.explain(walked)?;
-        Ok((wait_for_node(&finished, shared)?, left_out))
+        Ok(Archived {
+            root: wait_for_node(&finished, shared)?,
+            left_out,
+            folder: mounts.folder,
+            unmounted: mounts.unmounted,
+        })
     })
 }
 
@@ -98,6 +125,7 @@ struct Archiver<'a> {
     open: Vec<Unentered>,
     /// What is said of folders that are the backup's own.
     left_out: Vec<String>,
+    mounts: Mounts,
 }
 
 /// A directory that was found in another one.
@@ -133,6 +161,11 @@ impl Archiver<'_> {
         Ok(())
     }
 
+    /// What was found besides. Nothing more is handed to the readers.
+    fn end(self) -> (Vec<String>, Mounts) {
+        (self.left_out, self.mounts)
+    }
+
     fn go(&mut self) -> Result<()> {
         while let Some(next) = self.open.pop() {
             self.readers.shared.check()?;
@@ -156,6 +189,9 @@ impl Archiver<'_> {
             DirectoryState::Listed
             | DirectoryState::Unreadable
             | DirectoryState::OtherFileSystem => {}
+        }
+        if listing.state == DirectoryState::Listed {
+            self.mounts.see(&next.directory, listing.entries.is_empty());
         }
         let before = self.parent.and_then(|parent| parent.tree(next.previous));
         let before = before.map(Arc::new);
