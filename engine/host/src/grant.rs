@@ -25,6 +25,8 @@ pub struct Grants {
     pub(crate) programs: BTreeMap<String, Option<PathBuf>>,
     /// How programs of a verification are kept.
     pub(crate) custody: Option<Arc<Custody>>,
+    /// Whether a folder that may be written is made where it is missing: for what is to go there, never for what is to be read.
+    pub(crate) makes_folders: bool,
     /// What helps where a program is missing, but for installing it.
     pub(crate) missing_program: String,
 }
@@ -67,6 +69,7 @@ pub fn grant(
         allow,
         capabilities: required.to_vec(),
         custody: None,
+        makes_folders: true,
         missing_program: format!("name its path in `allow.command` of [{section}]"),
     };
     if missing.is_empty() {
@@ -85,6 +88,7 @@ impl Grants {
             capabilities: Vec::new(),
             programs: BTreeMap::new(),
             custody: None,
+            makes_folders: true,
             missing_program: String::new(),
         }
     }
@@ -92,6 +96,14 @@ impl Grants {
     /// What was granted.
     pub fn capabilities(&self) -> &[Capability] {
         &self.capabilities
+    }
+
+    /// The same for whoever only reads: a folder that is missing stays so.
+    pub(crate) fn for_reading(&self) -> Self {
+        Self {
+            makes_folders: false,
+            ..self.clone()
+        }
     }
 
     /// How many programs of a verification run.

@@ -77,6 +77,7 @@ impl Ground {
             allow: self.allow.clone().unwrap_or_default(),
             capabilities: needs.capabilities.clone(),
             programs,
+            makes_folders: true,
             custody: Some(Arc::new(Custody {
                 directory: self.scratch.directory.clone(),
                 account: self.account.clone(),

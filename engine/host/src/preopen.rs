@@ -37,7 +37,8 @@ impl Writable {
 /// Opens every directory that may be read or written. A guest path is spelled as the plugin asked for it, because it will open it so.
 ///
 /// A directory that is to be written and does not exist is made (mode 0700) when its parent exists: a destination's first use makes its
-/// folder, and a mount point that is missing altogether is not made up. Returns those that may be written.
+/// folder, and a mount point that is missing altogether is not made up. Where the instance only reads, none is made, and one that is missing is not
+/// opened. Returns those that may be written.
 pub(crate) fn open_granted(builder: &mut WasiCtxBuilder, grants: &Grants) -> Result<Vec<Writable>> {
     let mut writable = Vec::new();
     let capabilities = grants.capabilities();
@@ -51,6 +52,9 @@ pub(crate) fn open_granted(builder: &mut WasiCtxBuilder, grants: &Grants) -> Res
             _ => continue,
         };
         if permissions == FsPerms::ReadWrite {
+            if !grants.makes_folders && is_missing(path)? {
+                continue;
+            }
             create_last_component(path)?;
         }
         let real = open_directory(path)?;
@@ -107,6 +111,11 @@ fn open_directory(path: &str) -> Result<PathBuf> {
     // A handle on a directory can be had without the right to read it; say so now rather than in the middle of a run.
     real.read_dir().map_err(cannot)?;
     Ok(real)
+}
+
+fn is_missing(path: &str) -> Result<bool> {
+    let found = normalise(path)?.symlink_metadata();
+    Ok(found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound))
 }
 
 fn create_last_component(path: &str) -> Result<()> {

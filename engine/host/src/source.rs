@@ -23,12 +23,16 @@ use crate::sink::SinkHandle;
 /// Made by [`Plugin::source`](crate::Plugin::source).
 pub(crate) struct PluginSource {
     code: Code,
+    /// For what is to be written.
     role: Arc<Role>,
+    /// For what is only read.
+    reading_role: Arc<Role>,
     config: String,
     session: Option<Session>,
 }
 
 struct Session {
+    role: Arc<Role>,
     instance: Instance,
     exports: AsSource,
     resource: ResourceAny,
@@ -36,23 +40,33 @@ struct Session {
 
 impl PluginSource {
     pub(crate) fn new(code: Code, role: Arc<Role>, config: String) -> Self {
+        let reading_role = Arc::new(Role {
+            plugin: role.plugin.clone(),
+            subject: role.subject.clone(),
+            origin: role.origin.clone(),
+            grants: Arc::new(role.grants.for_reading()),
+            progress: Arc::clone(&role.progress),
+        });
         Self {
             code,
             role,
+            reading_role,
             config,
             session: None,
         }
     }
 
-    /// Calls `use_it` with the session, on a thread of its own. A session that failed is not used again.
+    /// Calls `use_it` with a session in `role`, on a thread of its own. A session that failed is not used again.
     fn with_session<R: Send>(
         &mut self,
+        role: &Arc<Role>,
         use_it: impl FnOnce(&mut Session, &Code) -> Result<R> + Send,
     ) -> Result<R> {
         on_own_thread(|| {
-            let mut session = match self.session.take() {
+            let kept = self.session.take();
+            let mut session = match kept.filter(|session| Arc::ptr_eq(&session.role, role)) {
                 Some(session) => session,
-                None => Session::open(&self.code, &self.role, &self.config)?,
+                None => Session::open(&self.code, role, &self.config)?,
             };
             let result = use_it(&mut session, &self.code);
             session.instance.tell_memory();
@@ -74,6 +88,7 @@ impl Session {
             sessions.call_open(store, config).await
         })?;
         Ok(Self {
+            role: Arc::clone(role),
             instance,
             exports,
             resource,
@@ -114,7 +129,8 @@ async fn lending<T: Send + 'static, R>(
 
 impl Source for PluginSource {
     fn check(&mut self) -> Result<Attributes> {
-        self.with_session(|session, code| {
+        let role = Arc::clone(&self.reading_role);
+        self.with_session(&role, |session, code| {
             let deadline = Some(code.host.0.limits.call_deadline);
             session.call("check", deadline, async |sessions, store, resource| {
                 sessions.call_check(store, resource).await
@@ -124,8 +140,9 @@ impl Source for PluginSource {
 
     fn backup(&mut self, kind: Kind, sink: &dyn Sink) -> Result<Outcome> {
         let kind = convert::kind_to_source(kind);
+        let role = Arc::clone(&self.reading_role);
         let (outcome, warnings) = lend_sink(sink, |sink| {
-            self.with_session(|session, _| {
+            self.with_session(&role, |session, _| {
                 let outcome = session.call("backup", None, async |sessions, store, resource| {
                     lending(store, SinkHandle::new(sink), async |store, sink| {
                         sessions.call_backup(store, resource, kind, sink).await
@@ -143,8 +160,9 @@ impl Source for PluginSource {
 
     fn restore(&mut self, request: &RestoreRequest, feed: &dyn Feed) -> Result<Attributes> {
         let request = convert::restore_request(request);
+        let role = Arc::clone(&self.role);
         lend_feed(feed, |feed| {
-            self.with_session(|session, _| {
+            self.with_session(&role, |session, _| {
                 session.call("restore", None, async |sessions, store, resource| {
                     lending(store, FeedHandle::new(feed), async |store, feed| {
                         sessions.call_restore(store, resource, &request, feed).await
@@ -157,8 +175,9 @@ impl Source for PluginSource {
 
     fn verify(&mut self, request: &VerifyRequest, feed: &dyn Feed) -> Result<Verification> {
         let request = convert::verify_request(request);
+        let role = Arc::clone(&self.role);
         lend_feed(feed, |feed| {
-            self.with_session(|session, _| {
+            self.with_session(&role, |session, _| {
                 session.call("verify", None, async |sessions, store, resource| {
                     lending(store, FeedHandle::new(feed), async |store, feed| {
                         sessions.call_verify(store, resource, &request, feed).await

@@ -1,6 +1,6 @@
 //! A directory tree of the host as a source. The engine walks, reads and writes it; this plugin says which one, and by which rules.
 
-use std::fs;
+use std::{fs, io};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -75,7 +75,7 @@ impl Source for Volume {
     fn check(&mut self) -> Result<Attributes> {
         let path = &self.config.path;
         let mut entries: u64 = 0;
-        for entry in fs::read_dir(path).on(path)? {
+        for entry in fs::read_dir(path).map_err(unopened).on(path)? {
             entry.on(path)?;
             entries += 1;
         }
@@ -153,6 +153,18 @@ impl Source for Volume {
             findings: findings(&sampled),
             attributes: Vec::new(),
         })
+    }
+}
+
+/// A directory that may be written and is missing was not even handed to us, of which the system's words are none for people.
+fn unopened(error: io::Error) -> Error {
+    let error = match error.raw_os_error() {
+        None => Error::new(ErrorKind::NotFound, "there is no such directory"),
+        Some(_) => error.into(),
+    };
+    match error.kind() {
+        ErrorKind::NotFound => error.hint("correct the path, or mount what belongs there"),
+        _ => error,
     }
 }
 

@@ -3,6 +3,7 @@
 use strongroom_repository::ErrorKind;
 
 use crate::common::{check, limits, refused, words};
+use crate::restore::{TwoFiles, restore};
 
 #[test]
 fn what_was_not_granted_is_denied_and_what_was_is_there() {
@@ -96,7 +97,16 @@ fn a_granted_folder_that_is_not_there_is_named() {
         refused(need("read", "file")).to_string(),
         format!("source odd: {path}/file is no directory")
     );
-    let error = refused(need("write", "not/mounted"));
+    // Who only looks gets nothing made; who writes does.
+    for name in ["new", "not/mounted"] {
+        need("write", name).expect("not opened");
+        assert!(!folder.path().join(name).exists());
+    }
+    let write = |name: &str| {
+        let config = format!(r#"{{"mode": "read", "need": {{"write": "{path}/{name}"}}}}"#);
+        restore(&config, &TwoFiles::default())
+    };
+    let error = refused(write("not/mounted"));
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(
         words(&error),
@@ -107,7 +117,7 @@ fn a_granted_folder_that_is_not_there_is_named() {
     );
     assert!(!folder.path().join("not").exists());
 
-    need("write", "new").expect("made");
+    write("new").expect("made");
     use std::os::unix::fs::PermissionsExt;
     let made = folder.path().join("new").metadata().expect("made");
     assert_eq!(made.permissions().mode() & 0o777, 0o700);

@@ -80,7 +80,7 @@ impl Reader for Rest {
     }
 }
 
-fn restore(config: &str, feed: &TwoFiles) -> Result<Attributes> {
+pub(crate) fn restore(config: &str, feed: &TwoFiles) -> Result<Attributes> {
     let request = RestoreRequest {
         until: None,
         paths: vec![],
