@@ -426,6 +426,11 @@ impl Backup<'_> {
             // By this the engine knows that each file is of use by itself.
             ("method".to_owned(), "logical".to_owned()),
             ("server".to_owned(), self.look.version.to_string()),
+            // That none is left where there were some is for the engine to judge.
+            (
+                "holds".to_owned(),
+                format!("{} databases", series.there().count()),
+            ),
         ];
         if self.folds {
             attributes.push((FOLDS.into(), "1".into()));

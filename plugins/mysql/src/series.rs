@@ -165,6 +165,12 @@ impl Series {
         gone.map(|(_, dump)| dump.database).collect()
     }
 
+    /// Dumps of databases that are not gone.
+    pub(crate) fn there(&self) -> impl Iterator<Item = &Dump> {
+        let dumps = self.dumps.iter().map(|(_, dump)| dump);
+        dumps.filter(|dump| dump.gone.is_none())
+    }
+
     /// The databases that have a dump.
     pub(crate) fn databases(&self) -> Vec<String> {
         let names = self.dumps.iter().map(|(_, dump)| dump.database.clone());

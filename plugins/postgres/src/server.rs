@@ -14,6 +14,14 @@ const OLDEST: u32 = 13;
 /// (CVE-2025-8714, CVE-2025-8715). All newer majors have that from their beginning.
 const SAFE: &[(u32, u32)] = &[(13, 22), (14, 19), (15, 14), (16, 10), (17, 6)];
 
+/// The database that every server has, whatever its users keep.
+pub(crate) const MAINTENANCE: &str = "postgres";
+
+/// How many databases of its users a backup holds. That none is left where there were some is for the engine to judge.
+pub(crate) fn holds(number: usize) -> (String, String) {
+    ("holds".into(), format!("{number} databases"))
+}
+
 /// A server's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version {

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::link;
 use crate::physical::slot;
 use crate::programs::{Programs, finish_telling};
-use crate::server::{Listed, Version, is_true};
+use crate::server::{Listed, MAINTENANCE, Version, holds, is_true};
 
 /// Backs up what the configuration chooses.
 pub(crate) fn backup(config: &Config, sink: &Sink) -> Result<Outcome> {
@@ -125,6 +125,7 @@ pub(crate) fn backup(config: &Config, sink: &Sink) -> Result<Outcome> {
             ("server".into(), format!("PostgreSQL {}", version.full)),
             ("pg_dump".into(), programs.version().full.clone()),
             ("databases".into(), names.join(", ")),
+            holds(names.iter().filter(|name| **name != MAINTENANCE).count()),
             (
                 "role passwords".into(),
                 if sees_passwords {

@@ -14,7 +14,7 @@ use super::slot::{self, Slot};
 use super::{DATA, DIRECTORIES, segment_path};
 use crate::config::Config;
 use crate::link::{self, Client};
-use crate::server::{Version, is_true};
+use crate::server::{MAINTENANCE, Version, holds, is_true};
 use crate::wire::Lsn;
 
 /// No record that ends a segment is longer, with the page's header that may lie in it.
@@ -43,6 +43,7 @@ pub(crate) fn backup(config: &Config, kind: BackupKind, sink: &Sink) -> Result<O
     let mut sql = link::connect(config, &config.database)?;
     let cluster = Cluster::look(config, &mut sql)?;
     slot::tell_strays(&mut sql, config)?;
+    let held = held(&mut sql)?;
     let mut why = None;
     if kind == BackupKind::Incremental
         && let Some(parent) = sink.parent()
@@ -56,7 +57,10 @@ pub(crate) fn backup(config: &Config, kind: BackupKind, sink: &Sink) -> Result<O
             Err(why) => Continued::No(why),
         };
         match continued {
-            Continued::Done(outcome) => return Ok(outcome),
+            Continued::Done(mut outcome) => {
+                outcome.attributes.push(held);
+                return Ok(outcome);
+            }
             Continued::No(reason) => {
                 record::warn(format!("a full backup is made: {reason}"));
                 why = Some(reason);
@@ -66,7 +70,17 @@ pub(crate) fn backup(config: &Config, kind: BackupKind, sink: &Sink) -> Result<O
     let mut outcome = full(config, &mut sql, &cluster, sink)?;
     let why = why.map(|why| ("full because".to_owned(), why));
     outcome.attributes.extend(why);
+    outcome.attributes.push(held);
     Ok(outcome)
+}
+
+/// How many databases of its users the cluster has.
+fn held(sql: &mut Client) -> Result<(String, String)> {
+    let question = format!(
+        "SELECT count(*) FROM pg_database WHERE NOT datistemplate AND datname <> '{MAINTENANCE}'"
+    );
+    let number: usize = sql.value(&question)?.parse().unwrap_or_default();
+    Ok(holds(number))
 }
 
 impl Cluster {
