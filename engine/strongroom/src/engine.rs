@@ -8,6 +8,7 @@ use serde_json::Value;
 use strongroom_host::{
     Allow, Capability, Grants, Ground, Host, HostOptions, Limits, Plugin, PluginKind, grant,
 };
+use strongroom_repository::identity::Identity;
 use strongroom_repository::retry::Retry;
 use strongroom_repository::verification::Scratch;
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
@@ -68,6 +69,12 @@ impl Engine {
         &self.config
     }
 
+    /// The name that backups made here go by: as configured, else the machine's own.
+    pub fn host(&self) -> String {
+        let configured = self.config.model().engine.host.clone();
+        configured.unwrap_or_else(|| Identity::current().hostname)
+    }
+
     /// The plugin that the configuration calls `name`.
     pub fn plugin(&self, name: &str) -> Result<Plugin> {
         self.plugins.load(&self.config, name)
@@ -98,6 +105,7 @@ impl Engine {
             name: name.to_owned(),
             plugin: table.plugin.clone(),
             plugin_version: plugin.info().version.clone(),
+            expected: table.expected(),
             method: table
                 .config
                 .get("method")

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use strongroom_repository::backup::Expected;
 use strongroom_repository::{Destination, Repository, Result, Source};
 
 /// A source that is ready to run. Nothing has run yet.
@@ -15,6 +16,8 @@ pub struct PreparedSource {
     pub plugin_version: String,
     /// How a database is read, where its configuration says so.
     pub method: Option<String>,
+    /// What has to be true of a backup of it.
+    pub expected: Expected,
     /// The source itself.
     pub source: Box<dyn Source>,
 }

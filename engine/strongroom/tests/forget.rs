@@ -8,6 +8,7 @@ use std::sync::Arc;
 use common::{ONE_OF_EACH, Place, TWO_OF_EACH};
 use jiff::civil::date;
 use jiff::{Span, ToSpan};
+use strongroom_repository::loss::ACCEPTED;
 use strongroom_repository::testing::{DirectoryDestination, Restic, noise};
 use strongroom_repository::{Id, Lock, Repository, Snapshot, Time};
 
@@ -384,6 +385,7 @@ fn the_plan_is_a_document_too() {
             "snapshot": old,
             "created": "2025-01-04T02:00:00Z",
             "state": "complete",
+            "almost_empty": false,
             "keep": true,
             "reasons": ["last 1 of 1", "within 1h", "newest complete"],
         })
@@ -659,4 +661,39 @@ fn what_the_clock_made_is_counted_by_its_own_rule_and_pruning_gives_the_space_ba
     assert_eq!(again["pruned"][0]["freed_bytes"], 0, "{again}");
     let restic = &Restic::installed()[0];
     restic.run(&place.path("nas"), PASSWORD, &["check", "--read-data"]);
+}
+
+#[test]
+fn an_almost_empty_backup_is_told_and_takes_no_fuller_ones_place() {
+    let (place, like) = place(&keeping("retention = { last = 1 }"));
+    let repository = open(&place);
+    let holding = |time: &str, files: u64, words: &[&str]| {
+        let figures =
+            serde_json::json!({"total_files_processed": files, "total_bytes_processed": files});
+        let like = Snapshot {
+            summary: serde_json::from_value(figures).expect("a summary"),
+            ..like.clone()
+        };
+        store(&repository, &like, time, words);
+    };
+    let scheduled = "trigger:scheduled";
+    holding("2025-01-04T02:00:00Z", 100, &tags("run:aaaa", scheduled));
+    holding("2025-01-05T02:00:00Z", 0, &tags("run:bbbb", scheduled));
+    let shown = place.ok(&["forget", "nightly"]);
+    let words = "bbbb holds next to nothing of what there was, and takes no other's place: if that is meant, `strongroom backup nightly --source media --allow-empty` makes one that does";
+    assert!(
+        shown.contains(words) && shown.contains("almost empty"),
+        "{shown}"
+    );
+    // Neither does it by name.
+    place.fails(
+        &["forget", "--backup", "aaaa"],
+        1,
+        "is the newest complete one of media",
+    );
+    place.ok(&["forget", "--backup", "bbbb"]);
+    let accepted = [&tags("run:cccc", scheduled)[..], &[ACCEPTED]].concat();
+    holding("2025-01-06T02:00:00Z", 0, &accepted);
+    let shown = place.ok(&["forget", "nightly"]);
+    assert!(shown.contains("1 forgotten"), "{shown}");
 }

@@ -37,6 +37,9 @@ pub struct BackupArgs {
     /// Read only what has changed since the last backup [default]
     #[arg(long, conflicts_with = "full")]
     incremental: bool,
+    /// Take it that a source which holds nothing any more, or next to nothing, is meant to: this backup takes the place of the fuller ones
+    #[arg(long)]
+    allow_empty: bool,
     /// Made by the clock (cron, a timer), not by hand: the job's `retention` counts it, not `on_demand_retention`
     #[arg(long)]
     scheduled: bool,
@@ -57,6 +60,7 @@ pub fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
         jobs: args.jobs,
         sources: args.sources,
         note: args.note,
+        allow_empty: args.allow_empty,
         trigger: if args.scheduled {
             Trigger::Scheduled
         } else {

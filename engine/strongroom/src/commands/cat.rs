@@ -13,6 +13,7 @@ use strongroom_repository::tree::{Node, NodeType};
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::entries::if_any;
+use super::host::HostArg;
 use super::list::tell_problems;
 use super::show_files::no_such_path;
 use crate::app::Context;
@@ -36,6 +37,9 @@ pub struct CatArgs {
     /// Only from this destination [default: the first one that can be read]
     #[arg(long, value_name = "DESTINATION")]
     from: Option<String>,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// Bytes that are written at once: a multiple of three, so that base64 pieces join.
@@ -51,6 +55,7 @@ pub fn run(args: &CatArgs, context: &Context) -> Result<Exit> {
         &survey.backups,
         &args.backup,
         args.source.as_deref(),
+        &args.host.whose(&engine),
         &context.progress,
     )
     .map_err(|error| not_found_at(from, error))?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use strongroom_repository::copy::CopyReport;
 use strongroom_repository::{Error, Id, Result, Snapshot};
 
+use super::host::HostArg;
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
@@ -31,6 +32,9 @@ pub struct CopyArgs {
     /// Show what would be copied, and copy nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// Runs `copy`.
@@ -40,6 +44,7 @@ pub fn run(args: CopyArgs, context: &Context) -> Result<Exit> {
         from: args.from,
         to: args.to,
         backups: args.backups,
+        whose: args.host.whose(&engine),
         job: args.job,
         is_dry_run: args.dry_run,
     };

@@ -11,6 +11,7 @@ use strongroom_repository::tree::Node;
 use strongroom_repository::{Error, ErrorKind, Result};
 
 use super::entries::{Output, if_any, shown_path, to_json};
+use super::host::HostArg;
 use super::list::tell_problems;
 use crate::app::Context;
 use crate::exit::Exit;
@@ -35,6 +36,9 @@ pub struct DiffArgs {
     /// Only this path and what is below it, relative to the source
     #[arg(long, value_name = "PATH", default_value = "")]
     path: OsString,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// Runs `diff`.
@@ -43,8 +47,9 @@ pub fn run(args: &DiffArgs, context: &Context) -> Result<Exit> {
     let display = Display::begin(&context.screen, &context.progress, Shown::People);
     let survey = Survey::take(&engine, None, &context.progress)?;
     let source = args.source.as_deref();
-    let before = find(&survey.backups, &args.before, source, &context.progress)?;
-    let after = find(&survey.backups, &args.after, source, &context.progress)?;
+    let (whose, progress) = (args.host.whose(&engine), &context.progress);
+    let before = find(&survey.backups, &args.before, source, &whose, progress)?;
+    let after = find(&survey.backups, &args.after, source, &whose, progress)?;
     let pairs = pairs(before, after, source)?;
     drop(display);
     let path = normal(args.path.as_bytes());

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 use strongroom_repository::Result;
 
+use super::host::HostArg;
 use super::list::tell_problems;
 use crate::app::Context;
 use crate::exit::Exit;
@@ -35,6 +36,9 @@ pub struct DownloadArgs {
     /// The folder to write to; made where it is missing
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// Runs `download`.
@@ -47,6 +51,7 @@ pub fn run(args: &DownloadArgs, context: &Context) -> Result<Exit> {
         &survey.backups,
         &args.backup,
         args.source.as_deref(),
+        &args.host.whose(&engine),
         &context.progress,
     )
     .map_err(|error| not_found_at(from, error))?;

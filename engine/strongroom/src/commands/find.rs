@@ -6,6 +6,7 @@ use strongroom_repository::Result;
 use strongroom_repository::find::{Finder, Hit};
 
 use super::entries::{Output, shown_path};
+use super::host::HostArg;
 use super::list::tell_problems;
 use crate::app::Context;
 use crate::exit::Exit;
@@ -31,6 +32,9 @@ pub struct FindArgs {
     /// Only in this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// How wide the names of sources are shown.
@@ -44,12 +48,13 @@ pub fn run(args: &FindArgs, context: &Context) -> Result<Exit> {
     let survey = Survey::take(&engine, None, &context.progress)?;
     let (job, source) = (args.job.as_deref(), args.source.as_deref());
     refuse_unknown(job, source, &engine, &survey.backups)?;
+    let whose = args.host.whose(&engine);
     let backups = match args.backups.is_empty() {
         true => survey.backups.iter().collect(),
         false => args
             .backups
             .iter()
-            .map(|name| find(&survey.backups, name, source, &context.progress))
+            .map(|name| find(&survey.backups, name, source, &whose, &context.progress))
             .collect::<Result<Vec<_>>>()?,
     };
     context.progress.step("searching");

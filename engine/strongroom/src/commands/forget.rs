@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 use strongroom_repository::prune::{PruneOptions, Pruned};
-use strongroom_repository::{Result, Time};
+use strongroom_repository::{Error, ErrorKind, Result, Time};
 
 use super::prune;
 use crate::app::Context;
@@ -14,9 +14,10 @@ use crate::render::style::Style;
 use crate::render::table::{Align, Cell, Table};
 use crate::render::text::clean;
 use crate::render::{size, time};
-use crate::retention::groups::{Decided, Group, Held};
+use crate::retention::groups::{Decided, Group, Held, Hosts};
 use crate::run::forget::{DecidedAt, ForgetRequest, run as run_forget};
 use crate::run::forget_named::{self, NamedAt, NamedRequest};
+use crate::run::latest::Whose;
 use crate::run::open::AtDestination;
 use crate::run::prune::prune_all;
 
@@ -29,6 +30,12 @@ pub struct ForgetArgs {
     /// Only at this destination; may be given several times
     #[arg(long = "destination", value_name = "DESTINATION")]
     destinations: Vec<String>,
+    /// Of the backups by this host; may be given several times [default: this one]
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Of the backups by all hosts
+    #[arg(long, conflicts_with_all = ["hosts", "backups"])]
+    all_hosts: bool,
     /// Show what is kept and why, and forget nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -56,6 +63,11 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
     let request = ForgetRequest {
         jobs: args.jobs,
         destinations: args.destinations,
+        hosts: match (args.all_hosts, args.hosts.is_empty()) {
+            (true, _) => Hosts::All,
+            (false, true) => Hosts::These(vec![engine.host()]),
+            (false, false) => Hosts::These(args.hosts),
+        },
         dry_run: args.dry_run,
         now: Time::now().point(),
     };
@@ -71,7 +83,7 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
     } else {
         for at in &done {
             if let Some(held) = &at.held {
-                let text = text(at, held, request.dry_run, context);
+                let text = text(at, held, &engine.host(), request.dry_run, context);
                 context.screen.result(&text)?;
             }
         }
@@ -95,7 +107,14 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
 }
 
 fn forget_named(engine: &Engine, args: ForgetArgs, context: &Context) -> Result<Exit> {
+    let asked = match args.hosts.as_slice() {
+        [] => None,
+        [host] => Some(host.as_str()),
+        _ => return Err(one_host()),
+    };
     let request = NamedRequest {
+        // What is removed is no guess.
+        whose: Whose::new(engine.host(), asked).strictly(),
         backups: args.backups,
         destinations: args.destinations,
         force: args.force,
@@ -149,6 +168,11 @@ fn forget_named(engine: &Engine, args: ForgetArgs, context: &Context) -> Result<
     Ok(exit)
 }
 
+fn one_host() -> Error {
+    let message = "--host names several hosts, and `latest` is the backup of one";
+    Error::new(ErrorKind::InvalidConfig, message).hint("name one host, or each backup by its id")
+}
+
 /// Prunes `destinations` if that is wanted.
 fn prune_after(
     is_wanted: bool,
@@ -200,6 +224,7 @@ fn to_json(at: &DecidedAt) -> Value {
         "destination": at.destination,
         "error": at.error.as_ref().map(|error| error.to_string()),
         "groups": groups,
+        "other_hosts": held.map(|held| &held.others),
         "unconfigured": held.map(|held| held.unconfigured),
         "foreign": held.map(|held| held.foreign),
     })
@@ -211,7 +236,11 @@ fn group_to_json(group: &Group) -> Value {
             "id": backup.run,
             "snapshot": backup.snapshot,
             "created": backup.time,
-            "state": state(backup),
+            "state": match backup.is_complete {
+                true => "complete",
+                false => "incomplete",
+            },
+            "almost_empty": backup.is_almost_empty,
             "keep": backup.is_kept(),
             "reasons": backup.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
@@ -219,32 +248,48 @@ fn group_to_json(group: &Group) -> Value {
     json!({
         "job": group.job,
         "source": group.source,
+        "host": group.host,
         "trigger": group.trigger.as_str(),
         "policy": group.policy.sentence(),
         "backups": backups.collect::<Vec<_>>(),
     })
 }
 
-fn state(backup: &Decided) -> &'static str {
-    match backup.is_complete {
-        true => "complete",
-        false => "incomplete",
+/// What keeps a backup from standing for its source.
+fn shortfall(backup: &Decided) -> Option<&'static str> {
+    match (backup.is_complete, backup.is_almost_empty) {
+        (false, _) => Some("incomplete"),
+        (true, true) => Some("almost empty"),
+        (true, false) => None,
     }
 }
 
-fn text(at: &DecidedAt, held: &Held, dry_run: bool, context: &Context) -> String {
+fn text(at: &DecidedAt, held: &Held, here: &str, dry_run: bool, context: &Context) -> String {
     let (style, width) = (context.screen.style(), context.screen.width());
     let mut text = String::new();
     for group in &held.groups {
         text.push_str(&format!(
-            "{} · job {} · source {} · {}\n{}\n",
+            "{} · job {} · source {}{} · {}\n{}\n",
             style.bold(&clean(&at.destination)),
             clean(&group.job),
             clean(&group.source),
+            match group.host == here {
+                true => String::new(),
+                false => format!(" · host {}", clean(&group.host)),
+            },
             group.trigger.as_str(),
             group.policy.sentence()
         ));
         text.push_str(&table(group).render(style, width));
+        if let Some(backup) = group.backups.iter().find(|it| it.is_almost_empty) {
+            text.push_str(&format!(
+                "{} holds next to nothing of what there was, and takes no other's place: if that is meant, `strongroom backup {} --source {} --allow-empty` \
+                 makes one that does\n",
+                clean(&backup.run),
+                clean(&group.job),
+                clean(&group.source)
+            ));
+        }
         text.push('\n');
     }
     let all = decided(held).count();
@@ -261,6 +306,13 @@ fn text(at: &DecidedAt, held: &Held, dry_run: bool, context: &Context) -> String
             (false, false) => format!("{forgotten} to forget"),
         }
     ));
+    for (host, number) in &held.others {
+        text.push_str(&format!(
+            "left alone: {} by host {host}: `--host {host}` decides about them\n",
+            size::counted(*number as u64, "backup"),
+            host = clean(host)
+        ));
+    }
     if held.unconfigured > 0 {
         text.push_str(&format!(
             "left alone: {} of jobs or sources that the configuration does not send here\n",
@@ -289,9 +341,9 @@ fn table(group: &Group) -> Table {
         table.row(vec![
             Cell::painted(&backup.run, Style::bold),
             time::minute(backup.time.point(), &group.zone).into(),
-            match backup.is_complete {
-                true => "".into(),
-                false => Cell::painted(state(backup), Style::warning),
+            match shortfall(backup) {
+                None => "".into(),
+                Some(shortfall) => Cell::painted(shortfall, Style::warning),
             },
             match backup.is_kept() {
                 true => Cell::painted("keep", Style::good),

@@ -25,6 +25,9 @@ pub struct ListArgs {
     /// Only backups that hold this source
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Only backups by this host
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
 }
 
 /// Runs `list`.
@@ -51,7 +54,10 @@ pub fn run(args: &ListArgs, context: &Context) -> Result<Exit> {
         context.screen.json(&listed.collect::<Vec<_>>())?;
     } else if backups.is_empty() {
         if survey.problems.is_empty() {
-            context.screen.note("there is no backup yet");
+            context.screen.note(&match &args.host {
+                Some(host) => format!("there is no backup by host {host}"),
+                None => "there is no backup yet".to_owned(),
+            });
         }
     } else {
         let style = context.screen.style();
@@ -108,14 +114,17 @@ pub fn tell_problems(survey: &Survey, context: &Context) -> Exit {
 fn is_wanted(backup: &Backup, args: &ListArgs) -> bool {
     let of_job = args.job.is_none() || backup.job == args.job;
     let of_source = args.source.as_ref().is_none_or(|name| backup.holds(name));
-    of_job && of_source
+    let of_host = args.host.as_ref().is_none_or(|host| backup.host == *host);
+    of_job && of_source && of_host
 }
 
 fn table(backups: &[&Backup], known: &Known, engine: &Engine) -> Table {
-    let jobs = engine.config().job_names();
+    let (jobs, host) = (engine.config().job_names(), engine.host());
+    let has_others = backups.iter().any(|backup| backup.host != host);
     let mut table = Table::new(&[
         ("ID", Align::Left),
         ("TIME", Align::Left),
+        ("HOST", Align::Left),
         ("JOB", Align::Left),
         ("SOURCES", Align::Left),
         ("KIND", Align::Left),
@@ -148,8 +157,13 @@ fn table(backups: &[&Backup], known: &Known, engine: &Engine) -> Table {
                 true => Cell::painted(created, Style::warning),
                 false => created.into(),
             },
+            match has_others {
+                true => backup.host.as_str().into(),
+                false => "".into(),
+            },
             match &backup.job {
-                Some(job) if !jobs.contains(job) => {
+                // Which jobs another host has, its own configuration says.
+                Some(job) if !jobs.contains(job) && backup.host == host => {
                     Cell::painted(format!("{job} (orphaned)"), Style::warning)
                 }
                 job => or_dash(job).into(),

@@ -8,6 +8,7 @@ use strongroom_repository::Result;
 use strongroom_repository::contents::Found;
 
 use super::entries::{Output, if_any, long_line, shown_path, to_json};
+use super::host::HostArg;
 use super::list::tell_problems;
 use super::show_files::{list_files, no_such_path};
 use crate::app::Context;
@@ -34,6 +35,9 @@ pub struct LsArgs {
     /// Show what lies below, too
     #[arg(long, short = 'R')]
     recursive: bool,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// How an entry is shown.
@@ -69,6 +73,7 @@ pub fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
         &survey.backups,
         &args.backup,
         args.source.as_deref(),
+        &args.host.whose(&engine),
         &context.progress,
     )?;
     let sources = backup.chosen(args.source.as_deref())?;

@@ -10,6 +10,7 @@ pub mod download;
 pub mod entries;
 pub mod find;
 pub mod forget;
+pub mod host;
 pub mod init;
 pub mod key;
 pub mod list;

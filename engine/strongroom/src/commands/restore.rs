@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use strongroom_repository::Result;
 use strongroom_repository::source::Conflict;
 
+use super::host::HostArg;
 use super::list::tell_problems;
 use crate::app::Context;
 use crate::exit::Exit;
@@ -16,6 +17,7 @@ use crate::render::progress::{Display, Shown};
 use crate::render::size;
 use crate::render::text::clean;
 use crate::render::time::instant;
+use crate::run::latest::Whose;
 use crate::run::plugin_option::PluginOption;
 use crate::run::restore::{Prepared, Request, Restored, Target, look, prepare, restore};
 use crate::run::survey::Survey;
@@ -57,6 +59,9 @@ pub struct RestoreArgs {
     /// `'rename."my.shop"=copy'`; may be given several times
     #[arg(long = "option", value_name = "KEY=VALUE", conflicts_with = "target", value_parser = PluginOption::parse)]
     options: Vec<PluginOption>,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// How many names of files a terminal gets.
@@ -65,7 +70,8 @@ const NAMES_SHOWN: usize = 20;
 /// Runs `restore`.
 pub fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
     let engine = context.engine()?;
-    let request = request(args);
+    let whose = args.host.whose(&engine);
+    let request = request(args, whose);
     if let Target::Source(name) = &request.target {
         // A name or table that is wrong should show before anything is read.
         engine.source(name, &context.progress)?;
@@ -111,9 +117,10 @@ pub fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
     })
 }
 
-fn request(args: RestoreArgs) -> Request {
+fn request(args: RestoreArgs, whose: Whose) -> Request {
     Request {
         backup: args.backup,
+        whose,
         source: args.source,
         from: args.from,
         target: match (args.target, args.to) {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use strongroom_repository::backup::{Manifest, Problem};
 use strongroom_repository::{Error, ErrorKind, Result};
 
+use super::host::HostArg;
 use super::list::{known_proofs, tell_problems};
 use super::ls::Form;
 use super::show_files::list_files;
@@ -36,6 +37,9 @@ pub struct ShowArgs {
     /// Only this path and what is below it, relative to the source; may be given several times
     #[arg(long = "path", value_name = "PATH", requires = "files")]
     paths: Vec<OsString>,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// How many names of files a terminal gets.
@@ -50,6 +54,7 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<Exit> {
         &survey.backups,
         &args.backup,
         Wanted::Any,
+        &args.host.whose(&engine),
         &context.progress,
     )?;
     if args.files {

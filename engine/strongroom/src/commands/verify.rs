@@ -9,6 +9,7 @@ use strongroom_repository::Result;
 use strongroom_repository::verification::{Finding, Verdict};
 
 use super::check::percent;
+use super::host::HostArg;
 use super::list::tell_problems;
 use crate::app::Context;
 use crate::exit::Exit;
@@ -42,6 +43,9 @@ pub struct VerifyArgs {
     /// Restore below this folder, and remove it afterwards [default: as configured, or in the state folder]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// Whose backup `latest` is
+    #[command(flatten)]
+    host: HostArg,
 }
 
 /// Runs `verify`.
@@ -55,6 +59,7 @@ pub fn run(args: VerifyArgs, context: &Context) -> Result<Exit> {
         &survey.backups,
         &args.backup,
         Wanted::Ours(args.source.as_deref()),
+        &args.host.whose(&engine),
         &context.progress,
     )
     .map_err(|error| not_found_at(from, error))?;

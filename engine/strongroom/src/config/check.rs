@@ -24,6 +24,17 @@ pub(super) fn check(document: &Document, model: &Model) -> Result<()> {
             .error(&at, format!("'{at}' is no address with a port"))
             .hint("write it like \"127.0.0.1:7420\" or \"[::1]:7420\""));
     }
+    for name in document.keys(&root.key("sources")) {
+        if let Some(source) = model.sources.get(&name)
+            && source.allow_empty
+            && source.min_files.is_some()
+        {
+            let at = root.key("sources").key(&name).key("allow_empty");
+            return Err(document
+                .error(&at, format!("'{at}' and min_files say different things"))
+                .hint("keep one of them"));
+        }
+    }
     for name in document.keys(&root.key("jobs")) {
         if let Some(job) = model.jobs.get(&name) {
             check_job(document, model, &root.key("jobs").key(&name), job)?;

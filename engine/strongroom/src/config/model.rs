@@ -6,9 +6,13 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strongroom_repository::backup::Expected;
 
 /// Names of sources, destinations, jobs and plugins. They become tags, directories and file names.
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+
+/// Names of hosts.
+const HOST: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$";
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +47,11 @@ pub struct EngineTable {
     /// Folder for the catalog, caches and prepared downloads. A relative path counts from the folder of this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
+    /// The name that this machine's backups go by: each name has a history of its own. The machine's own name where nothing is said; one that was
+    /// renamed, or that takes the place of another, goes on with the earlier name here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = HOST))]
+    pub host: Option<String>,
     /// Address and port of the web pages, for `serve`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
@@ -72,6 +81,32 @@ pub struct SourceTable {
     /// What the plugin may touch. For a bundled plugin, an absent table allows what its `config` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<AllowTable>,
+    /// A backup of it may hold nothing, or next to nothing of what the one before held. Else that is an error: a disk is not mounted, say.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_empty: bool,
+    /// How many files a backup of it holds at least. One with as many has lost nothing, however many the one before held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub min_files: Option<u64>,
+    /// The folder that is backed up has to be a mount point.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub expect_mount: bool,
+}
+
+impl SourceTable {
+    /// What has to be true of a backup of it.
+    pub fn expected(&self) -> Expected {
+        Expected {
+            allow_empty: self.allow_empty,
+            min_files: self.min_files,
+            expect_mount: self.expect_mount,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A place that keeps backups.

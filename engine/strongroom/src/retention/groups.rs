@@ -1,8 +1,11 @@
-//! What one destination holds, decided about: its snapshots, the jobs of the configuration and now in; a plan for each job, source and trigger
-//! out. Each destination is planned for by itself, so that one that missed a run does not lose its own weekly.
+//! What one destination holds, decided about: its snapshots, the jobs of the configuration, whose backups and now in; a plan for each job, source,
+//! host and trigger out. Hosts that share a repository and a configuration have a history each. Each destination is planned for by itself, so that one that missed a run does not lose its own weekly.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use strongroom_repository::loss::Series;
 use strongroom_repository::{Error, ErrorKind, Id, Result, Snapshot, Time};
 
 use super::plan::{Candidate, plan};
@@ -37,13 +40,24 @@ pub struct JobRetention {
     pub zone: TimeZone,
 }
 
-/// The backups of a source by one job and trigger.
+/// Whose backups are decided about. A configuration speaks for the host that it lies on: another one may keep its own for longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosts {
+    /// Those of these hosts.
+    These(Vec<String>),
+    /// Everybody's.
+    All,
+}
+
+/// The backups of a source by one job, host and trigger.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The job.
     pub job: String,
     /// The source.
     pub source: String,
+    /// The host that made them.
+    pub host: String,
     /// What started the runs.
     pub trigger: Trigger,
     /// What is kept.
@@ -65,6 +79,8 @@ pub struct Decided {
     pub time: Time,
     /// Whether it holds all that it should.
     pub is_complete: bool,
+    /// Whether it holds next to nothing of what the one before held, and nobody said that it is meant to: it takes no other's place.
+    pub is_almost_empty: bool,
     /// Where there is none, it is to be forgotten.
     pub reasons: Vec<Reason>,
 }
@@ -76,6 +92,8 @@ pub struct Held {
     pub groups: Vec<Group>,
     /// Ours, but of a job or source that the configuration does not name with this destination: left alone.
     pub unconfigured: usize,
+    /// Of jobs and sources that the configuration names, by hosts that were not asked for, with their number: left alone.
+    pub others: BTreeMap<String, usize>,
     /// Made by another program: left alone.
     pub foreign: usize,
 }
@@ -131,6 +149,7 @@ pub fn groups(
     jobs: &[JobRetention],
     destination: &str,
     snapshots: &[(Id, Snapshot)],
+    hosts: &Hosts,
     now: Timestamp,
 ) -> Held {
     let mut held = Held::default();
@@ -144,33 +163,64 @@ pub fn groups(
             continue;
         }
         for source in &job.sources {
-            let newest = newest_complete(job, source, snapshots, now);
-            for trigger in [Trigger::Scheduled, Trigger::OnDemand] {
-                let group = group(job, source, trigger, snapshots, newest, now);
-                if !group.backups.is_empty() {
-                    held.groups.push(group);
+            for (host, series) in by_host(job, source, snapshots) {
+                for trigger in [Trigger::Scheduled, Trigger::OnDemand] {
+                    let group = group(job, source, host, trigger, &series, now);
+                    if group.backups.is_empty() {
+                        continue;
+                    }
+                    match hosts {
+                        Hosts::These(hosts) if !hosts.iter().any(|it| it == host) => {
+                            *held.others.entry(host.to_owned()).or_default() += group.backups.len();
+                        }
+                        _ => held.groups.push(group),
+                    }
                 }
             }
         }
     }
     let decided: usize = held.groups.iter().map(|group| group.backups.len()).sum();
-    held.unconfigured = snapshots.len() - held.foreign - decided;
+    let others: usize = held.others.values().sum();
+    held.unconfigured = snapshots.len() - held.foreign - decided - others;
     held
 }
 
-/// The time of the newest complete backup, whoever asked for it.
-fn newest_complete(
+/// A source's snapshots by one job and host, oldest first.
+type OfHost<'a> = Vec<&'a (Id, Snapshot)>;
+
+fn by_host<'a>(
     job: &JobRetention,
     source: &str,
-    snapshots: &[(Id, Snapshot)],
+    snapshots: &'a [(Id, Snapshot)],
+) -> BTreeMap<&'a str, OfHost<'a>> {
+    let mut hosts: BTreeMap<&str, OfHost<'_>> = BTreeMap::new();
+    for held in snapshots {
+        if is_of(&held.1, job, source) {
+            hosts.entry(&held.1.hostname).or_default().push(held);
+        }
+    }
+    for series in hosts.values_mut() {
+        series.sort_by_key(|(id, snapshot)| (snapshot.time, *id));
+    }
+    hosts
+}
+
+/// Those of `series` that may stand for their source.
+fn counting(series: &OfHost<'_>) -> BTreeSet<Id> {
+    let mut walk = Series::default();
+    let counted = series.iter().filter(|(_, snapshot)| walk.counts(snapshot));
+    counted.map(|(id, _)| *id).collect()
+}
+
+/// The time of the newest of `series` that is in `counting`, whoever asked for it.
+fn newest_complete(
+    series: &OfHost<'_>,
+    counting: &BTreeSet<Id>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let complete = snapshots
-        .iter()
-        .map(|(_, snapshot)| snapshot)
-        .filter(|snapshot| is_of(snapshot, job, source) && snapshot.is_complete());
+    let complete = series.iter().filter(|(id, _)| counting.contains(id));
     complete
-        .map(|snapshot| snapshot.time.point())
+        .map(|(_, snapshot)| snapshot.time.point())
         .filter(|time| *time <= now)
         .max()
 }
@@ -182,21 +232,23 @@ fn is_of(snapshot: &Snapshot, job: &JobRetention, source: &str) -> bool {
 fn group(
     job: &JobRetention,
     source: &str,
+    host: &str,
     trigger: Trigger,
-    snapshots: &[(Id, Snapshot)],
-    newest: Option<Timestamp>,
+    series: &OfHost<'_>,
     now: Timestamp,
 ) -> Group {
-    let mut backups: Vec<Decided> = snapshots
+    let counting = counting(series);
+    let newest = newest_complete(series, &counting, now);
+    let mut backups: Vec<Decided> = series
         .iter()
         .filter_map(|(id, snapshot)| {
-            let is_of_group =
-                is_of(snapshot, job, source) && snapshot.tag("trigger") == Some(trigger.as_str());
+            let is_of_group = snapshot.tag("trigger") == Some(trigger.as_str());
             Some(Decided {
                 run: snapshot.tag("run").filter(|_| is_of_group)?.to_owned(),
                 snapshot: *id,
                 time: snapshot.time,
                 is_complete: snapshot.is_complete(),
+                is_almost_empty: snapshot.is_complete() && !counting.contains(id),
                 reasons: Vec::new(),
             })
         })
@@ -206,7 +258,7 @@ fn group(
         .map(|backup| Candidate {
             id: backup.run.clone(),
             time: backup.time.point(),
-            is_complete: backup.is_complete,
+            is_complete: backup.is_complete && !backup.is_almost_empty,
         })
         .collect();
     let policy = job.policy(trigger).clone();
@@ -217,6 +269,7 @@ fn group(
     Group {
         job: job.name.clone(),
         source: source.to_owned(),
+        host: host.to_owned(),
         trigger,
         policy,
         zone: job.zone.clone(),
@@ -227,6 +280,7 @@ fn group(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strongroom_repository::loss::ACCEPTED;
     use strongroom_repository::snapshot::INCOMPLETE;
 
     use crate::config::model::Retention;
@@ -286,7 +340,7 @@ mod tests {
             ours(30, "c", "nightly", "media", "on-demand"),
             ours(40, "d", "nightly", "media", "scheduled"),
         ];
-        let held = groups(&[nightly()], "nas", &snapshots, now());
+        let held = groups(&[nightly()], "nas", &snapshots, &Hosts::All, now());
         let found: Vec<_> = held
             .groups
             .iter()
@@ -323,7 +377,13 @@ mod tests {
         ];
         let check = |snapshots: &[_], expected: &[&str]| {
             assert_eq!(
-                forgotten(&groups(std::slice::from_ref(&job), "nas", snapshots, now())),
+                forgotten(&groups(
+                    std::slice::from_ref(&job),
+                    "nas",
+                    snapshots,
+                    &Hosts::All,
+                    now()
+                )),
                 expected
             );
         };
@@ -341,7 +401,7 @@ mod tests {
             snapshot(40, &["job:nightly", "source:media", "trigger:scheduled"]),
             snapshot(50, &[]),
         ];
-        let held = groups(&[nightly()], "nas", &snapshots, now());
+        let held = groups(&[nightly()], "nas", &snapshots, &Hosts::All, now());
         assert_eq!(
             (held.groups.len(), held.unconfigured, held.foreign),
             (0, 3, 2)
@@ -354,10 +414,10 @@ mod tests {
             ours(10, "a", "nightly", "media", "scheduled"),
             ours(20, "b", "nightly", "media", "scheduled"),
         ];
-        let held = groups(&[nightly()], "offsite", &snapshots, now());
+        let held = groups(&[nightly()], "offsite", &snapshots, &Hosts::All, now());
         assert_eq!((held.groups.len(), held.unconfigured), (0, 2));
         assert_eq!(
-            forgotten(&groups(&[nightly()], "nas", &snapshots, now())),
+            forgotten(&groups(&[nightly()], "nas", &snapshots, &Hosts::All, now())),
             ["a"]
         );
     }
@@ -367,7 +427,99 @@ mod tests {
         let (id, mut broken) = ours(20, "b", "nightly", "media", "scheduled");
         broken.tags.push(INCOMPLETE.into());
         let whole = ours(10, "a", "nightly", "media", "scheduled");
-        let held = groups(&[nightly()], "nas", &[whole, (id, broken)], now());
+        let held = groups(
+            &[nightly()],
+            "nas",
+            &[whole, (id, broken)],
+            &Hosts::All,
+            now(),
+        );
         assert_eq!(forgotten(&held), [""; 0]);
+    }
+
+    fn by(host: &str, (_, mut snapshot): (Id, Snapshot)) -> (Id, Snapshot) {
+        snapshot.hostname = host.into();
+        let json = serde_json::to_vec(&snapshot).expect("JSON");
+        (Id::of(&json), snapshot)
+    }
+
+    #[test]
+    fn hosts_are_counted_apart_and_each_decides_about_its_own() {
+        let snapshots = [
+            by("alpha", ours(10, "a", "nightly", "media", "scheduled")),
+            by("beta", ours(20, "b", "nightly", "media", "scheduled")),
+            by("alpha", ours(30, "c", "nightly", "media", "scheduled")),
+            by("beta", ours(40, "d", "nightly", "media", "scheduled")),
+            by("gamma", ours(50, "e", "nightly", "media", "on-demand")),
+        ];
+        let check = |hosts: &Hosts, expected: &[&str], others: &[(&str, usize)]| {
+            let held = groups(&[nightly()], "nas", &snapshots, hosts, now());
+            assert_eq!(forgotten(&held), expected);
+            let left = held
+                .others
+                .iter()
+                .map(|(host, number)| (host.as_str(), *number));
+            assert_eq!(left.collect::<Vec<_>>(), others);
+            assert_eq!(held.unconfigured, 0);
+        };
+        let these = |hosts: &[&str]| Hosts::These(hosts.iter().map(|&it| it.into()).collect());
+        check(&these(&["alpha"]), &["a"], &[("beta", 2), ("gamma", 1)]);
+        check(&these(&["beta", "gamma"]), &["b"], &[("alpha", 2)]);
+        check(
+            &these(&["delta"]),
+            &[],
+            &[("alpha", 2), ("beta", 2), ("gamma", 1)],
+        );
+        check(&Hosts::All, &["a", "b"], &[]);
+    }
+
+    #[test]
+    fn ages_are_counted_from_the_hosts_own_newest_backup() {
+        let table = Retention {
+            within: Some("1h".into()),
+            ..Retention::default()
+        };
+        let job = JobRetention {
+            scheduled: Policy::new(&table).expect("a policy"),
+            ..nightly()
+        };
+        let snapshots = [
+            by("alpha", ours(10, "a", "nightly", "media", "scheduled")),
+            by("beta", ours(9000, "b", "nightly", "media", "scheduled")),
+        ];
+        let held = groups(&[job], "nas", &snapshots, &Hosts::All, now());
+        assert_eq!(forgotten(&held), [""; 0]);
+    }
+
+    #[test]
+    fn an_almost_empty_backup_displaces_no_full_one_until_a_person_says_so() {
+        let holding = |files: u64, tag: &str, (_, mut snapshot): (Id, Snapshot)| {
+            let summary =
+                serde_json::json!({"total_files_processed": files, "total_bytes_processed": files});
+            snapshot.summary = Some(serde_json::from_value(summary).expect("a summary"));
+            snapshot.tags.push(tag.into());
+            by("alpha", (Id::of(b""), snapshot))
+        };
+        let full = holding(100, "", ours(10, "full", "nightly", "media", "scheduled"));
+        // Whoever asked for which.
+        let by_hand = holding(99, "", ours(15, "hand", "nightly", "media", "on-demand"));
+        let empty = holding(0, "", ours(20, "empty", "nightly", "media", "scheduled"));
+        let again = holding(0, "", ours(30, "again", "nightly", "media", "scheduled"));
+        let meant = holding(
+            0,
+            ACCEPTED,
+            ours(40, "meant", "nightly", "media", "scheduled"),
+        );
+        let check = |snapshots: &[&(Id, Snapshot)], expected: &[&str]| {
+            let snapshots: Vec<_> = snapshots.iter().map(|&it| it.clone()).collect();
+            let held = groups(&[nightly()], "nas", &snapshots, &Hosts::All, now());
+            assert_eq!(forgotten(&held), expected);
+        };
+        check(&[&full, &empty], &[]);
+        check(&[&full, &by_hand, &empty, &again], &[]);
+        check(
+            &[&full, &empty, &again, &meant],
+            &["full", "empty", "again"],
+        );
     }
 }

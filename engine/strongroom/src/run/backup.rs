@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strongroom_repository::backup::{
-    BackupSession, Committed, OwnFolder, RunInfo, SourceInfo, SourceReport,
+    BackupSession, Committed, Expected, OwnFolder, RunInfo, SourceInfo, SourceReport,
 };
 use strongroom_repository::source::Kind;
 use strongroom_repository::{Error, ErrorKind, Progress, Repository, Result, Snapshot};
@@ -31,6 +31,8 @@ pub struct BackupRequest {
     pub note: Option<String>,
     /// What is asked for. The first backup of a source is full in any case.
     pub kind: Kind,
+    /// Whether sources may have lost everything since the last backup, this time.
+    pub allow_empty: bool,
     /// Who asked for it.
     pub trigger: Trigger,
 }
@@ -44,6 +46,8 @@ pub struct PreparedJob {
     /// Why others of its destinations cannot be used at present.
     lacking: Vec<Error>,
     own_folders: Vec<OwnFolder>,
+    /// The name that its backup goes by.
+    host: String,
 }
 
 /// What became of one job. Wherever there is a [`backup`](Self::backup), it counts.
@@ -178,10 +182,11 @@ fn run_into(
         program: PROGRAM.to_owned(),
     };
     let mut session = BackupSession::begin(repositories.to_vec(), run, Arc::clone(progress))?;
+    session.made_by(&job.host);
     session.leave_out(job.own_folders);
     for (name, prepared) in job.sources {
         let error = match prepared {
-            Ok(prepared) => match add(&mut session, prepared, request.kind) {
+            Ok(prepared) => match add(&mut session, prepared, request) {
                 Ok(report) => {
                     result.reports.push(report);
                     continue;
@@ -213,16 +218,20 @@ fn run_into(
 fn add(
     session: &mut BackupSession,
     mut prepared: PreparedSource,
-    kind: Kind,
+    request: &BackupRequest,
 ) -> Result<SourceReport> {
     let info = SourceInfo {
         name: prepared.name,
         plugin: prepared.plugin,
         plugin_version: prepared.plugin_version,
         method: prepared.method,
-        kind,
+        kind: request.kind,
     };
-    session.add(&info, &mut *prepared.source)
+    let expected = Expected {
+        allow_empty: prepared.expected.allow_empty || request.allow_empty,
+        ..prepared.expected
+    };
+    session.add_expecting(&info, &expected, &mut *prepared.source)
 }
 
 /// The backup as `list` will show it: from the snapshots themselves.
@@ -264,6 +273,7 @@ fn prepare_job(
         destinations: Vec::new(),
         lacking: Vec::new(),
         own_folders: Vec::new(),
+        host: engine.host(),
     };
     for source in sources {
         let prepared = unless_misconfigured(engine.source_or_fault(source, progress))?;

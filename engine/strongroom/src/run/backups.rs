@@ -17,6 +17,8 @@ pub struct Backup {
     pub trigger: Option<String>,
     /// `full` or `incremental`.
     pub kind: Option<String>,
+    /// The host that made it, as its snapshots name it.
+    pub host: String,
     /// What the user wrote.
     pub note: Option<String>,
     /// When it began.
@@ -259,6 +261,7 @@ fn assemble(id: String, copies: Vec<Copy>) -> Option<Backup> {
     Some(Backup {
         id,
         job,
+        host: first.hostname.clone(),
         trigger,
         kind: kind.map(str::to_owned),
         note,

@@ -7,7 +7,7 @@ use strongroom_repository::copy::{CopyReport, copy, dry_run};
 use strongroom_repository::{Error, ErrorKind, Id, Progress, Result, Snapshot};
 
 use super::backups::{Backup, group};
-use super::latest::{Wanted, find};
+use super::latest::{Wanted, Whose, find};
 use super::names::refuse_unknown;
 use super::open::open_all;
 use super::same_place::ensure_apart;
@@ -23,6 +23,8 @@ pub struct Request {
     pub to: String,
     /// Only these backups; all where none is named.
     pub backups: Vec<String>,
+    /// Whose backup `latest` is.
+    pub whose: Whose,
     /// Only those of this job.
     pub job: Option<String>,
     /// Only look.
@@ -76,7 +78,7 @@ fn choose(
             .backups
             .iter()
             .map(|name| {
-                find(&backups, name, Wanted::Any, progress)
+                find(&backups, name, Wanted::Any, &request.whose, progress)
                     .map_err(|error| not_found_at(Some(&request.from), error))
             })
             .collect::<Result<_>>()?,

@@ -9,7 +9,7 @@ use strongroom_repository::{Error, ErrorKind, Id, Lock, Progress, Repository, Re
 use super::open::open_all;
 use crate::config::Section;
 use crate::engine::{Engine, nothing_configured, unknown_name};
-use crate::retention::groups::{Held, JobRetention, groups};
+use crate::retention::groups::{Held, Hosts, JobRetention, groups};
 
 /// What to forget.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct ForgetRequest {
     pub jobs: Vec<String>,
     /// At these destinations; at all of the jobs where none is named.
     pub destinations: Vec<String>,
+    /// Of these hosts.
+    pub hosts: Hosts,
     /// Decide only.
     pub dry_run: bool,
     /// The moment that ages are counted from.
@@ -122,7 +124,13 @@ fn act(
     if let Some((_, problem)) = snapshots.problems.first() {
         return Err(refused(problem, snapshots.problems.len(), &at.destination));
     }
-    let mut held = groups(jobs, &at.destination, &snapshots.good, request.now);
+    let mut held = groups(
+        jobs,
+        &at.destination,
+        &snapshots.good,
+        &request.hosts,
+        request.now,
+    );
     held.groups.retain(|group| is_wanted(request, &group.job));
     let unneeded = unneeded(&held);
     at.held = Some(held);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_repository::forget::forget;
+use strongroom_repository::loss::Series;
 use strongroom_repository::snapshot::Snapshots;
 use strongroom_repository::{
     Error, ErrorKind, Id, Lock, Progress, Repository, Result, Snapshot, Time,
@@ -10,7 +11,7 @@ use strongroom_repository::{
 
 use super::backups::{Backup, group, source_name};
 use super::id::LATEST;
-use super::latest::{Wanted, find};
+use super::latest::{Wanted, Whose, find};
 use super::open::{Opened, each, open_all};
 use crate::engine::Engine;
 
@@ -19,6 +20,8 @@ use crate::engine::Engine;
 pub struct NamedRequest {
     /// As [`find`] takes them.
     pub backups: Vec<String>,
+    /// Whose backup `latest` is.
+    pub whose: Whose,
     /// At these destinations; at all where none is named.
     pub destinations: Vec<String>,
     /// Even the newest complete backup of a source.
@@ -87,7 +90,7 @@ pub fn run(
     // Where no destination could be read, no name is to blame.
     if places.iter().any(Result::is_ok) {
         for name in &request.backups {
-            let backup = find(&backups, name, Wanted::Any, progress)
+            let backup = find(&backups, name, Wanted::Any, &request.whose, progress)
                 .map_err(|error| not_understood(error, unread(&places).next()))?;
             if let (LATEST, Some(problem)) = (name.as_str(), unread(&places).next()) {
                 return Err(latest_is_unknown(problem));
@@ -206,7 +209,7 @@ fn latest_is_unknown(problem: &Error) -> Error {
 fn refuse_newest_complete(found: &[Named], all: &[(Id, Snapshot)]) -> Result<()> {
     for named in found {
         let mut snapshots = all.iter().filter(|(id, _)| *id == named.snapshot);
-        if snapshots.any(|(_, snapshot)| is_newest_complete(snapshot, all)) {
+        if snapshots.any(|candidate| is_newest_complete(candidate, all)) {
             let (id, source) = (&named.short, &named.source);
             let message = format!(
                 "backup {id} is the newest complete one of {source}; nothing was forgotten there"
@@ -218,19 +221,25 @@ fn refuse_newest_complete(found: &[Named], all: &[(Id, Snapshot)]) -> Result<()>
     Ok(())
 }
 
-fn is_newest_complete(snapshot: &Snapshot, all: &[(Id, Snapshot)]) -> bool {
-    // Of stock restic's, the host and the paths are what is backed up again and again.
-    let series = |snapshot: &Snapshot| {
-        let job = snapshot.tag("run").and(snapshot.tag("job"));
-        let host = job.is_none().then(|| snapshot.hostname.clone());
-        (job.map(str::to_owned), host, source_name(snapshot))
-    };
+fn is_newest_complete((id, snapshot): &(Id, Snapshot), all: &[(Id, Snapshot)]) -> bool {
     let of = series(snapshot);
+    // Oldest first: of these, those that may stand for what is backed up.
+    let mut walk = Series::default();
+    let counting: Vec<&(Id, Snapshot)> = all
+        .iter()
+        .filter(|(_, other)| series(other) == of && walk.counts(other))
+        .collect();
     // One whose time has not come was made by a clock that was wrong: it stands for no other, and may go where there is another.
     let now = Time::now();
     let rank = |snapshot: &Snapshot| (!snapshot.time.is_to_come(now), snapshot.time);
-    let is_newer = |other: &Snapshot| {
-        rank(other) > rank(snapshot) && other.is_complete() && series(other) == of
-    };
-    snapshot.is_complete() && !all.iter().any(|(_, other)| is_newer(other))
+    counting.iter().any(|(other, _)| other == id)
+        && !counting
+            .iter()
+            .any(|(_, other)| rank(other) > rank(snapshot))
+}
+
+/// What is backed up again and again: of ours a source by its job and host, of stock restic's the paths of a host.
+fn series(snapshot: &Snapshot) -> (Option<&str>, &str, String) {
+    let job = snapshot.tag("run").and(snapshot.tag("job"));
+    (job, &snapshot.hostname, source_name(snapshot))
 }

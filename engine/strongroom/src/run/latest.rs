@@ -1,9 +1,13 @@
 //! Which backup is meant: a name as a person writes it and the backups in, one of them out, with what there is to say about it.
 
+use std::collections::BTreeSet;
+
 use strongroom_repository::{Error, ErrorKind, Progress, Result, Time};
 
 use super::backups::Backup;
 use super::id::{LATEST, MIN_PREFIX};
+
+const SHOWS: &str = "`strongroom list` shows the backups";
 
 /// Which backups `latest` may mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +18,59 @@ pub enum Wanted<'a> {
     Source(&'a str),
     /// One that a job made, which a plugin can take back; of this source, if one is named.
     Ours(Option<&'a str>),
+}
+
+/// Whose backup `latest` is: hosts that back up to one repository each have a history of their own.
+#[derive(Debug, Clone)]
+pub struct Whose {
+    /// This host.
+    here: String,
+    /// What a person asked for.
+    asked: Option<String>,
+    /// Whether another host's will do where this one has none: a machine that takes the place of a lost one has made no backup yet.
+    may_be_others: bool,
+}
+
+impl Whose {
+    /// Of the host that was asked for; else of this one, or of any where it has none.
+    pub fn new(here: String, asked: Option<&str>) -> Self {
+        Self {
+            here,
+            asked: asked.map(str::to_owned),
+            may_be_others: true,
+        }
+    }
+
+    /// Never another one's than was asked for, or this host's.
+    pub fn strictly(self) -> Self {
+        Self {
+            may_be_others: false,
+            ..self
+        }
+    }
+
+    fn host(&self) -> &str {
+        self.asked.as_deref().unwrap_or(&self.here)
+    }
+
+    /// That there is none, which hosts have some, and how to name them.
+    fn none(&self, wanted: Wanted<'_>, backups: &[Backup]) -> Error {
+        let others = hosts(backups.iter().filter(|it| wanted.includes(it)));
+        if others.is_empty() {
+            return Error::new(ErrorKind::NotFound, wanted.none_yet()).hint(SHOWS);
+        }
+        let message = format!("{} by host {}", wanted.none_yet(), self.host());
+        Error::new(ErrorKind::NotFound, message).hint(format!(
+            "there are some by {}: name one with --host, or a backup by its id",
+            others.join(", ")
+        ))
+    }
+}
+
+/// Who made these, each once.
+fn hosts<'a>(backups: impl Iterator<Item = &'a Backup>) -> Vec<&'a str> {
+    let hosts: BTreeSet<&str> = backups.map(|it| it.host.as_str()).collect();
+    hosts.into_iter().collect()
 }
 
 impl<'a> From<Option<&'a str>> for Wanted<'a> {
@@ -49,13 +106,28 @@ pub fn find<'a, 'w>(
     backups: &'a [Backup],
     name: &str,
     wanted: impl Into<Wanted<'w>>,
+    whose: &Whose,
     progress: &Progress,
 ) -> Result<&'a Backup> {
     if name != LATEST {
-        return by_digits(backups, name);
+        return by_digits(backups, name).and_then(|found| made_by(found, whose));
     }
     let wanted = wanted.into();
-    let (found, passed_over) = latest(backups, wanted, Time::now())?;
+    let of_host: Vec<&Backup> = backups
+        .iter()
+        .filter(|it| it.host == whose.host())
+        .collect();
+    let has_some = of_host.iter().any(|it| wanted.includes(it));
+    let is_strict = whose.asked.is_some() || !whose.may_be_others;
+    let backups: Vec<&Backup> = match (has_some, is_strict) {
+        (true, _) => of_host,
+        (false, true) => return Err(whose.none(wanted, backups)),
+        (false, false) => backups.iter().collect(),
+    };
+    let (found, passed_over) = latest(&backups, wanted, Time::now())?;
+    if found.host != whose.host() {
+        tell_host(found, &backups, wanted, whose, progress);
+    }
     if !passed_over.is_empty() {
         let ids: Vec<&str> = passed_over.iter().map(|it| it.short_id()).collect();
         let carry = match passed_over.as_slice() {
@@ -74,7 +146,7 @@ pub fn find<'a, 'w>(
         ));
     }
     if matches!(wanted, Wanted::Ours(_))
-        && let Some(newest) = backups.last()
+        && let Some(newest) = backups.last().copied()
         && newest.job.is_none()
         && newest.created > found.created
     {
@@ -89,17 +161,61 @@ pub fn find<'a, 'w>(
 
 /// The newest that is wanted, of those whose time has come if there are any; and newer ones that were passed over because theirs has not.
 fn latest<'a>(
-    backups: &'a [Backup],
+    backups: &[&'a Backup],
     wanted: Wanted<'_>,
     now: Time,
 ) -> Result<(&'a Backup, Vec<&'a Backup>)> {
-    let newest_first = backups.iter().rev().filter(|it| wanted.includes(it));
+    let newest_first = backups
+        .iter()
+        .rev()
+        .copied()
+        .filter(|it| wanted.includes(it));
     let (future, past): (Vec<_>, Vec<_>) =
         newest_first.partition(|backup| backup.created.is_to_come(now));
     match (past.first(), future.first()) {
         (Some(newest), _) => Ok((newest, future)),
         (None, Some(newest)) => Ok((newest, Vec::new())),
         (None, None) => wrong(ErrorKind::NotFound, wanted.none_yet()),
+    }
+}
+
+/// Says that the latest backup is another host's, and of which hosts there are others.
+fn tell_host(
+    found: &Backup,
+    backups: &[&Backup],
+    wanted: Wanted<'_>,
+    whose: &Whose,
+    progress: &Progress,
+) {
+    let of_others = backups.iter().copied();
+    let of_others = of_others.filter(|it| wanted.includes(it) && it.host != found.host);
+    let others = match hosts(of_others).as_slice() {
+        [] => String::new(),
+        others => format!(
+            "; there are some by {} too: name one with --host",
+            others.join(", ")
+        ),
+    };
+    progress.warn(format!(
+        "there is no backup by this host, {}: the latest is taken to be {}, by {}{others}",
+        whose.host(),
+        found.short_id(),
+        found.host
+    ));
+}
+
+/// A backup that was named by its id, where it is of the host that was asked for as well.
+fn made_by<'a>(found: &'a Backup, whose: &Whose) -> Result<&'a Backup> {
+    match &whose.asked {
+        Some(asked) if *asked != found.host => wrong(
+            ErrorKind::InvalidConfig,
+            format!(
+                "backup {} was made by host {}, not {asked}",
+                found.short_id(),
+                found.host
+            ),
+        ),
+        _ => Ok(found),
     }
 }
 
@@ -130,7 +246,7 @@ fn by_digits<'a>(backups: &'a [Backup], name: &str) -> Result<&'a Backup> {
 }
 
 fn wrong<T>(kind: ErrorKind, message: String) -> Result<T> {
-    Err(Error::new(kind, message).hint("`strongroom list` shows the backups"))
+    Err(Error::new(kind, message).hint(SHOWS))
 }
 
 fn has_snapshot(backup: &Backup, prefix: &str) -> bool {

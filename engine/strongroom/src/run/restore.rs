@@ -13,7 +13,7 @@ use strongroom_repository::source::{Attributes, Conflict, RestoreRequest, Summar
 use strongroom_repository::{Error, ErrorKind, Progress, Result};
 
 use super::backups::{Backup, BackupSource};
-use super::latest::{Wanted, find};
+use super::latest::{Wanted, Whose, find};
 use super::outside::{check_folder, check_source};
 use super::path::all_meant;
 use super::plugin_option::PluginOption;
@@ -27,6 +27,8 @@ const GOES_ON: &str = "--keep-existing goes on from here: every file that was re
 pub struct Request {
     /// The backup's id, its first digits, or `latest`.
     pub backup: String,
+    /// Whose backup `latest` is.
+    pub whose: Whose,
     /// Only this source.
     pub source: Option<String>,
     /// Only from this destination.
@@ -111,8 +113,14 @@ pub fn prepare<'a>(
         Target::Source(_) => Wanted::Ours(source),
         Target::Directory(_) => source.into(),
     };
-    let backup = find(&survey.backups, &request.backup, wanted, progress)
-        .map_err(|error| not_found_at(from, error))?;
+    let backup = find(
+        &survey.backups,
+        &request.backup,
+        wanted,
+        &request.whose,
+        progress,
+    )
+    .map_err(|error| not_found_at(from, error))?;
     let sources = match &request.source {
         Some(name) => vec![
             backup

@@ -213,3 +213,24 @@ fn a_backup_says_in_words_from_when_and_until_when_it_can_be_restored() {
         "{shown}"
     );
 }
+
+#[test]
+fn a_server_without_databases_where_there_were_some_makes_no_backup() {
+    let shop = Family::mariadb().start();
+    shop.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY)");
+    let place = place(&shop, "", None);
+    place.ok(&["backup"]);
+    shop.sql("DROP DATABASE shop");
+    for kind in ["--full", "--incremental"] {
+        place.fails(
+            &["backup", kind],
+            1,
+            "nothing is left of what there was: backup ",
+        );
+    }
+    place.ok(&["backup", "--full", "--allow-empty"]);
+    // From here on that is what there is.
+    place.ok(&["backup"]);
+    shop.sql("CREATE DATABASE shop");
+    place.ok(&["backup"]);
+}

@@ -252,3 +252,23 @@ fn a_standby_keeps_no_log_for_backups_that_are_full_ones() {
         told.stderr
     );
 }
+
+#[test]
+fn a_server_whose_databases_are_all_gone_makes_no_backup() {
+    for config in ["", r#"method = "physical""#] {
+        let server = Server::start();
+        server.sql("postgres", "CREATE DATABASE shop");
+        let place = place(config, &server);
+        place.ok(&["backup"]);
+        server.sql("postgres", "DROP DATABASE shop");
+        for kind in ["--full", "--incremental"] {
+            let ended = place.run(&["backup", kind]);
+            assert_eq!(ended.exit, 1, "{}", ended.stderr);
+            let words = "nothing is left of what there was: backup ";
+            assert!(ended.stderr.contains(words), "{}", ended.stderr);
+        }
+        place.ok(&["backup", "--allow-empty"]);
+        // From here on that is what there is.
+        place.ok(&["backup"]);
+    }
+}

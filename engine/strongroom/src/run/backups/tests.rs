@@ -2,7 +2,7 @@
 
 use strongroom_repository::Progress;
 
-use super::super::latest::{Wanted, find};
+use super::super::latest::{Wanted, Whose, find};
 use super::*;
 
 fn snapshot(second: i64, paths: &[&str], tags: &[&str]) -> (Id, Snapshot) {
@@ -16,6 +16,10 @@ fn snapshot(second: i64, paths: &[&str], tags: &[&str]) -> (Id, Snapshot) {
         "hostname": "host",
     });
     (id, serde_json::from_value(json).expect("a snapshot"))
+}
+
+fn here() -> Whose {
+    Whose::new("host".into(), None)
 }
 
 fn run<'a>(id: &'a str, source: &'a str) -> Vec<&'a str> {
@@ -170,7 +174,7 @@ fn a_snapshot_of_stock_restic_stands_for_itself() {
 fn a_backup_is_found_by_the_beginning_of_its_id() {
     let backups = nas_and_offsite();
     let check = |name: &str, source: Option<&str>, expected: &str| {
-        let found = match find(&backups, name, source, &Progress::default()) {
+        let found = match find(&backups, name, source, &here(), &Progress::default()) {
             Ok(backup) => backup.id.clone(),
             Err(error) => error.to_string(),
         };
@@ -204,7 +208,8 @@ fn an_ambiguous_id_names_the_candidates() {
             snapshot(2, &["/a"], &["run:abcd222222"]),
         ],
     )]);
-    let error = find(&backups, "abcd", Wanted::Any, &Progress::default()).expect_err("two");
+    let error =
+        find(&backups, "abcd", Wanted::Any, &here(), &Progress::default()).expect_err("two");
     assert_eq!(error.to_string(), "'abcd' names 2 backups");
     assert_eq!(
         error.hint_text(),
@@ -250,7 +255,7 @@ fn latest_is_the_newest_whose_time_has_come() {
         }));
         let snapshots = snapshots.iter().map(|(second, run)| at(*second, run));
         let backups = group(vec![("nas".into(), snapshots.collect())]);
-        let found = find(&backups, "latest", Wanted::Any, &progress).expect("there");
+        let found = find(&backups, "latest", Wanted::Any, &here(), &progress).expect("there");
         assert_eq!(found.id, expected);
         assert_eq!(said.load(std::sync::atomic::Ordering::Relaxed), warnings);
     };
@@ -270,5 +275,64 @@ fn latest_is_the_newest_whose_time_has_come() {
         &[(-3 * day, "run:old0000000"), (-day, "run:before1970")],
         "before1970",
         0,
+    );
+}
+
+#[test]
+fn latest_is_of_this_host_or_of_the_one_that_is_asked_for() {
+    let by = |host: &str, second: i64, run: &'static str, source: &'static str| {
+        let (id, mut snapshot) = snapshot(second, &["/a"], &[run, "job:j", source]);
+        snapshot.hostname = host.into();
+        (id, snapshot)
+    };
+    let backups = group(vec![(
+        "nas".into(),
+        vec![
+            by("alpha", 10, "run:aaaa", "source:a"),
+            by("beta", 20, "run:bbbb", "source:a"),
+            by("alpha", 30, "run:cccc", "source:c"),
+        ],
+    )]);
+    let check = |whose: Whose, source: Option<&str>, expected: &str, expected_said: &str| {
+        let said = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let heard = std::sync::Arc::clone(&said);
+        let progress = Progress::with_listener(Box::new(move |event| {
+            heard.lock().expect("whole").push_str(&format!("{event:?}"));
+        }));
+        let found = match find(&backups, "latest", source, &whose, &progress) {
+            Ok(backup) => backup.id.clone(),
+            Err(error) => format!("{error}; {}", error.hint_text().unwrap_or_default()),
+        };
+        assert_eq!(found, expected);
+        let said = said.lock().expect("whole").clone();
+        assert!(
+            said.contains(expected_said) && said.is_empty() == expected_said.is_empty(),
+            "{said}"
+        );
+    };
+    let at = |host: &str| Whose::new(host.into(), None);
+    check(at("alpha"), None, "cccc", "");
+    check(at("beta"), None, "bbbb", "");
+    // What this host never had may be another's.
+    let beta = "no backup by this host, beta: the latest is taken to be cccc, by alpha";
+    check(at("beta"), Some("c"), "cccc", beta);
+    // A machine that takes the place of another one.
+    let new = "no backup by this host, new: the latest is taken to be bbbb, by beta; there are some by alpha too: name one with --host";
+    check(at("new"), Some("a"), "bbbb", new);
+    check(
+        Whose::new("new".into(), Some("alpha")),
+        Some("a"),
+        "aaaa",
+        "",
+    );
+    let none = "there is no backup yet by host new; there are some by alpha, beta: name one with --host, or a backup by its id";
+    check(Whose::new("alpha".into(), Some("new")), None, none, "");
+    check(at("new").strictly(), None, none, "");
+    let asked = Whose::new("new".into(), Some("alpha"));
+    let error =
+        find(&backups, "bbbb", Wanted::Any, &asked, &Progress::default()).expect_err("beta's");
+    assert_eq!(
+        error.to_string(),
+        "backup bbbb was made by host beta, not alpha"
     );
 }
