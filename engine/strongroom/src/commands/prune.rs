@@ -10,8 +10,8 @@ use strongroom_repository::prune::{Figures, MaxUnused, PruneOptions, Pruned};
 use crate::app::Context;
 use crate::exit::Exit;
 use crate::render::progress::{Display, Shown};
-use crate::render::{size, span};
 use crate::render::table::{Align, Cell, Table};
+use crate::render::{size, span};
 use crate::run::open::AtDestination;
 use crate::run::prune::prune_all;
 
@@ -226,7 +226,12 @@ fn table(figures: &Figures) -> Table {
         orphans.bytes,
     );
     if young.packs > 0 {
-        row("in no index, but young", Some(young.packs), None, young.bytes);
+        row(
+            "in no index, but young",
+            Some(young.packs),
+            None,
+            young.bytes,
+        );
     }
     table
 }
