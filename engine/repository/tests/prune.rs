@@ -277,9 +277,9 @@ fn it_may_be_killed_at_any_moment() {
 
 #[test]
 fn without_room_for_copies_it_may_be_killed_at_any_moment_too() {
-    // Lock, the pack of a killed run, an index object, an old one, two packs, and the lock.
+    // Lock, the pack of a killed run, an index object, an old one, a pack at least, and the lock.
     let changes = check_deaths(Death::KilledWhenFull);
-    assert!(changes > 6, "{changes}");
+    assert!(changes > 5, "{changes}");
 }
 
 #[test]
