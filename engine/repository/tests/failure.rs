@@ -16,7 +16,7 @@ use strongroom_repository::source::{
 };
 use strongroom_repository::testing::{Fault, MemoryDestination, Operation, Restic};
 use strongroom_repository::{
-    Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
+    BlobType, Error, ErrorKind, FileType, InitOptions, Progress, Repository, Result,
 };
 
 /// The backup fails with an error that holds `expected`, and no snapshot is left.
@@ -480,4 +480,37 @@ fn a_missing_folder_is_named() {
             .starts_with(&missing.display().to_string()),
         "{error}"
     );
+}
+
+/// Packs that were lost, as by half a copy of the repository, or cut short.
+#[test]
+fn what_the_index_names_and_is_not_there_is_stored_again() {
+    for is_cut in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let destination = Arc::new(MemoryDestination::new("nas"));
+        let options = InitOptions {
+            password: PASSWORD,
+            ..InitOptions::default()
+        };
+        let repository = Arc::new(Repository::init(destination.clone(), options).expect("made"));
+        fs::write(folder.path().join("large"), noise(3 << 20, 1)).expect("written");
+        let mut source = Folder::new(folder.path());
+        backup_to(vec![repository.clone()], &mut source, Kind::Full).expect("a backup");
+        let size = |key: &str| destination.object(key).map_or(0, |object| object.len());
+        let packs = destination.keys().into_iter();
+        let packs = packs.filter(|key| key.starts_with("data/"));
+        let largest = packs.max_by_key(|key| size(key)).expect("a pack");
+        let whole = destination.object(&largest).expect("is there");
+        destination.set_object(&largest, is_cut.then(|| whole.slice(..1000)));
+        for kind in [Kind::Incremental, Kind::Full] {
+            backup_to(vec![repository.clone()], &mut source, kind).expect("a backup");
+            let contents = common::latest(repository.clone()).expect("opened");
+            let reader = contents.reader();
+            let node = contents.find("large").expect("found");
+            reader.check_content(&node).expect("is complete");
+            for blob in node.content.iter().flatten() {
+                reader.read(BlobType::Data, blob).expect("is read");
+            }
+        }
+    }
 }

@@ -117,7 +117,13 @@ impl Found {
 pub(super) fn refuse_at_once(repository: &Repository, exclusive: bool) -> Result<()> {
     let machine = repository.machine();
     let now = machine.now().nanoseconds();
-    let survey = survey(repository, &[])?;
+    let mut survey = survey(repository, &[])?;
+    for _ in 1..MOST_ROUNDS {
+        if !survey.may_lack_some {
+            break;
+        }
+        survey = self::survey(repository, &[])?;
+    }
     let blocking = survey.found.iter().find(|found| {
         let claimed = found.lock.as_ref().ok().map(|lock| lock.time.nanoseconds());
         let since = found.stored.or(claimed);

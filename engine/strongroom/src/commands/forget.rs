@@ -1,5 +1,7 @@
 //! `forget`: what retention keeps and why, and the rest removed.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
 use strongroom_repository::prune::{PruneOptions, Pruned};
@@ -42,6 +44,9 @@ pub struct ForgetArgs {
     /// Then give back the space at the destinations where this succeeded, as `prune` does
     #[arg(long, conflicts_with = "dry_run")]
     prune: bool,
+    /// With --prune: packs that no index names stay until they are so old; see `prune`
+    #[arg(long, value_name = "TIME", default_value = "1d", requires = "prune", value_parser = prune::grace)]
+    grace: Duration,
     /// Forget this backup instead, whatever the retention says: its id, its first 4 digits or more, or `latest`; may be given several times
     #[arg(long = "backup", value_name = "BACKUP", conflicts_with = "jobs")]
     backups: Vec<String>,
@@ -75,7 +80,12 @@ pub fn run(args: ForgetArgs, context: &Context) -> Result<Exit> {
     let done = run_forget(&engine, &request, &context.progress)?;
     let succeeded = done.iter().filter(|at| at.error.is_none());
     let succeeded = succeeded.map(|at| at.destination.clone()).collect();
-    let pruned = prune_after(args.prune, succeeded, &engine, context)?;
+    let pruned = prune_after(
+        args.prune.then_some(args.grace),
+        succeeded,
+        &engine,
+        context,
+    )?;
     drop(display);
     if context.screen.is_json() {
         let destinations = done.iter().map(to_json).collect();
@@ -124,7 +134,7 @@ fn forget_named(engine: &Engine, args: ForgetArgs, context: &Context) -> Result<
     let done = forget_named::run(engine, &request, &context.progress)?;
     let succeeded = done.iter().filter(|at| at.error.is_none());
     let succeeded = succeeded.map(|at| at.destination.clone()).collect();
-    let pruned = prune_after(args.prune, succeeded, engine, context)?;
+    let pruned = prune_after(args.prune.then_some(args.grace), succeeded, engine, context)?;
     drop(display);
     if context.screen.is_json() {
         let destinations = done.iter().map(named_to_json).collect();
@@ -173,18 +183,21 @@ fn one_host() -> Error {
     Error::new(ErrorKind::InvalidConfig, message).hint("name one host, or each backup by its id")
 }
 
-/// Prunes `destinations` if that is wanted.
+/// Prunes `destinations` if that is wanted, with this grace.
 fn prune_after(
-    is_wanted: bool,
+    grace: Option<Duration>,
     destinations: Vec<String>,
     engine: &Engine,
     context: &Context,
 ) -> Result<Option<Vec<AtDestination<Pruned>>>> {
     // No name would mean all of them.
-    if !is_wanted || destinations.is_empty() {
+    let Some(grace) = grace.filter(|_| !destinations.is_empty()) else {
         return Ok(None);
-    }
-    let options = PruneOptions::default();
+    };
+    let options = PruneOptions {
+        grace,
+        ..PruneOptions::default()
+    };
     prune_all(engine, &destinations, &options, false, &context.progress).map(Some)
 }
 
