@@ -337,9 +337,9 @@ impl Shared {
             return Ok(());
         }
         // This machine slept, and nobody has taken the lock for a dead one's meanwhile.
-        self.refresh(state).or_else(|error| {
+        self.refresh(state).map_err(|error| {
             let how = "could not be refreshed for 20 minutes";
-            Err(self.lose(state, how).caused_by(error))
+            self.lose(state, how).caused_by(error)
         })
     }
 

@@ -44,8 +44,14 @@ impl Claim {
             }
             Self::Pruned(repository) => {
                 let mut again = ground.strongroom();
-                let plan =
-                    process::output(again.args(["prune", "--dry-run", "--json", repository]))?;
+                let plan = process::output(again.args([
+                    "prune",
+                    "--dry-run",
+                    "--json",
+                    "--grace",
+                    "0",
+                    repository,
+                ]))?;
                 let is_done = plan.contains("\"freed_bytes\": 0,");
                 (!is_done).then(|| format!("there is still something to do: {plan}"))
             }

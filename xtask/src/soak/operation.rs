@@ -156,7 +156,11 @@ impl Work {
                 let keep = keep_of_forget(&ground.listed(first)?);
                 (Program::Ours, line.into(), Claim::Forgot(keep))
             }
-            Self::Prune => (Program::Ours, format!("prune {any}"), Claim::Pruned(any)),
+            Self::Prune => (
+                Program::Ours,
+                format!("prune {any} --grace 0"),
+                Claim::Pruned(any),
+            ),
             Self::Copy | Self::CopyBack => {
                 let (from, to) = match self {
                     Self::Copy => (first, second),
